@@ -1,0 +1,1 @@
+//! l402: like curl, but pays

@@ -1,0 +1,157 @@
+//! Everything that is checked in an offer before a millisatoshi moves.
+//!
+//! An [`Approved`] offer can only be made here, and only an approved offer is paid.
+
+use l402::{Offer, PaymentHash};
+use l402_lightning::{Invoice, InvoiceError, MilliSat, Network, PayerCapabilities};
+use thiserror::Error;
+
+use crate::cap::{FeeLimit, SpendingCap};
+use crate::scope;
+
+/// An invoice with less time left is not paid: the payment would end after it.
+pub const TIME_LEFT_SECS_MIN: u64 = 10;
+
+/// Most blocks the payee's last hop may hold the money, about a week. Common values are 18 to 144; a larger one
+/// locks the buyer's money for nothing (BOLT 11, field `c`).
+pub const FINAL_CLTV_BLOCKS_MAX: u64 = 1008;
+
+/// An offer whose token belongs to its invoice, and whose invoice can be paid here, now, within the cap.
+#[derive(Debug, Clone)]
+pub struct Approved {
+    offer: Offer,
+    invoice: Invoice,
+    amount: MilliSat,
+    fee: FeeLimit,
+}
+
+/// Why an offer, or the wallet it would be paid from, is refused. Nothing was paid.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The server's invoice cannot be used.
+    #[error("the server's invoice is not usable: {0}")]
+    Invoice(#[from] InvoiceError),
+    /// The token commits to another payment than the invoice asks for: paying would buy nothing.
+    #[error("the token belongs to another payment ({token}) than the invoice ({invoice})")]
+    OtherPayment {
+        /// The hash in the token's identifier.
+        token: PaymentHash,
+        /// The hash in the invoice.
+        invoice: PaymentHash,
+    },
+    /// The invoice leaves the amount open.
+    #[error("the invoice names no amount")]
+    Amountless,
+    /// The invoice has expired, or will before a payment could end.
+    #[error("the invoice has expired, or has less than {TIME_LEFT_SECS_MIN} s left")]
+    Expired,
+    /// The amount is over the cap.
+    #[error("the price is {amount}, more than the cap of {cap}")]
+    TooDear {
+        /// What the invoice asks for.
+        amount: MilliSat,
+        /// The most that may be spent, fee included.
+        cap: MilliSat,
+    },
+    /// The payee would hold the money for too long.
+    #[error("the invoice wants the payment locked for {blocks} blocks")]
+    LockTime {
+        /// `min_final_cltv_expiry` of the invoice.
+        blocks: u64,
+    },
+    /// The token on offer has already ended by its own word.
+    #[error("the token on offer has already expired")]
+    TokenExpired,
+    /// The invoice is for another network than the wallet's.
+    #[error("the invoice is for {invoice}, the wallet is on {wallet}")]
+    OtherNetwork {
+        /// The invoice's network.
+        invoice: Network,
+        /// The wallet's.
+        wallet: Network,
+    },
+    /// The wallet does not say on which network it pays.
+    #[error("the wallet does not say which network it is on")]
+    UnknownNetwork,
+    /// The wallet keeps preimages to itself: nothing can be bought with it.
+    #[error("the wallet returns no preimages")]
+    NoPreimages,
+    /// The wallet cannot be asked about a payment by hash, so a lost answer could mean paying twice.
+    #[error("the wallet cannot be asked about a payment by its hash")]
+    NoLookup,
+    /// The wallet has no fee limit, so the cap could not be kept.
+    #[error("the wallet cannot limit the routing fee")]
+    NoFeeLimit,
+}
+
+impl Approved {
+    /// Checks an offer at `now` (unix seconds) against everything but the wallet.
+    pub fn check(offer: Offer, cap: SpendingCap, now: u64) -> Result<Self, Refusal> {
+        let invoice = Invoice::parse(&offer.invoice)?;
+        let token = offer.identifier.payment_hash;
+        if token != invoice.payment_hash() {
+            return Err(Refusal::OtherPayment { token, invoice: invoice.payment_hash() });
+        }
+        if scope::valid_until(&offer.token.view()).is_some_and(|end| now >= end) {
+            return Err(Refusal::TokenExpired);
+        }
+        let (amount, fee) = payable(&invoice, cap, now)?;
+        Ok(Self { offer, invoice, amount, fee })
+    }
+
+    /// The offer that was checked.
+    pub fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
+    /// Its invoice.
+    pub fn invoice(&self) -> &Invoice {
+        &self.invoice
+    }
+
+    /// What the invoice asks for.
+    pub fn amount(&self) -> MilliSat {
+        self.amount
+    }
+
+    /// What the wallet may add for routing.
+    pub fn fee(&self) -> FeeLimit {
+        self.fee
+    }
+}
+
+/// Whether an invoice can be paid at `now` within the cap: its amount, and what is left for the fee.
+pub(crate) fn payable(
+    invoice: &Invoice,
+    cap: SpendingCap,
+    now: u64,
+) -> Result<(MilliSat, FeeLimit), Refusal> {
+    let amount = invoice.amount().ok_or(Refusal::Amountless)?;
+    if now.saturating_add(TIME_LEFT_SECS_MIN) > invoice.expires_at() {
+        return Err(Refusal::Expired);
+    }
+    if invoice.min_final_cltv_expiry() > FINAL_CLTV_BLOCKS_MAX {
+        return Err(Refusal::LockTime { blocks: invoice.min_final_cltv_expiry() });
+    }
+    let fee = cap.fee_limit(amount).ok_or(Refusal::TooDear { amount, cap: cap.most() })?;
+    Ok((amount, fee))
+}
+
+/// Whether a wallet can buy what `invoice` sells: the right network, preimages, a fee limit, lookup by hash.
+pub(crate) fn wallet_fits(wallet: &PayerCapabilities, invoice: &Invoice) -> Result<(), Refusal> {
+    let network = wallet.network.ok_or(Refusal::UnknownNetwork)?;
+    if network != invoice.network() {
+        return Err(Refusal::OtherNetwork { invoice: invoice.network(), wallet: network });
+    }
+    for (able, refusal) in [
+        (wallet.returns_preimage, Refusal::NoPreimages),
+        (wallet.lookup_by_hash, Refusal::NoLookup),
+        (wallet.fee_limit, Refusal::NoFeeLimit),
+    ] {
+        if !able {
+            return Err(refusal);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! The paying side of L402: fetch a URL, pay for it once if it asks for money, and keep the token.
+//!
+//! - [`Buyer`]: the whole way, from a [`Request`] to an [`Answer`] whose body streams.
+//! - [`Purchase`]: one payment as a state machine without I/O; its laws are the reason that nothing is paid twice.
+//! - [`Vault`]: tokens, intents and locks in a private folder that all processes of a user share.
+//! - [`Approved`]: an offer that passed every check there is before paying, under a [`SpendingCap`].
+//! - [`Wallet`]: what pays. A new kind is one [`Payer`](l402_lightning::Payer) and one line in a list.
+//!
+//! What this crate never does: print, prompt, read the clock (callers give one), or send a token or a payment to
+//! another origin than the one that was named.
+
+mod approval;
+mod buyer;
+mod cap;
+mod checkout;
+mod demand;
+mod error;
+mod event;
+mod http;
+mod import;
+mod origin;
+mod purchase;
+mod scope;
+mod tls;
+mod vault;
+mod wallet;
+
+pub use approval::{Approved, FINAL_CLTV_BLOCKS_MAX, Refusal, TIME_LEFT_SECS_MIN};
+pub use buyer::{Buyer, Clock, Fetched, Purse, Quote, Request, Spending};
+pub use cap::{FeeLimit, SpendingCap};
+pub use error::FetchError;
+pub use event::{Event, Receipt, Witness};
+pub use import::{ImportError, ImportedToken, read_token_file};
+pub use origin::{Origin, OriginError, Scheme};
+pub use purchase::{Purchase, PurchaseFailure, Step, Terms, Unresolved};
+pub use scope::{Grant, Scope, ScopeError, valid_until};
+pub use tls::{Trust, TrustError};
+pub use vault::{
+    LockAttempt, LockOwner, PaidToken, PrivateFileError, PurchaseRecord, RecordError, ScopeLock, Stage,
+    Standing, Vault, VaultError,
+};
+pub use wallet::{Wallet, WalletAddress, WalletAddressError, WalletCredentials, WalletError, WalletRequest};
+
+pub use self::http::{
+    Answer, CrossOrigin, HOPS_MAX, Payload, PayloadError, RedirectError, Timeouts, Transport, TransportError,
+};

@@ -1,0 +1,171 @@
+//! The node as the one that is paid.
+
+use super::{
+    LoopbackNode, count,
+    knobs::{Interruption, WrongState},
+    ledger::InvoiceEntry,
+    writer::{DESCRIPTION_BYTES_MAX, Draft},
+};
+use crate::{
+    AmountUnit, BoxFuture, Invoice, InvoiceRequest, InvoiceState, Invoicer, InvoicerCapabilities,
+    InvoicerError, KeyControl, MilliSat, Network, Settlement, SettlementFeed, Unsupported, UntrustedText,
+};
+use l402::PaymentHash;
+
+/// Longest expiry of an invoice, in seconds: LND's.
+const EXPIRY_SECS_MAX: u32 = 31_536_000;
+
+/// Largest amount of an invoice: the wallet's whole start.
+const AMOUNT_MAX: MilliSat = super::WALLET_START;
+
+/// An invoice as it was written, right or wrong.
+pub(super) struct Issued {
+    pub(super) text: String,
+    pub(super) payment_hash: PaymentHash,
+    pub(super) payment_secret: [u8; 32],
+    /// Its number.
+    pub(super) add_index: u64,
+}
+
+/// Why no invoice was issued.
+pub(super) enum NotIssued {
+    Unsupported(Unsupported),
+    Duplicate,
+    Interrupted(Interruption),
+}
+
+impl LoopbackNode {
+    /// Issues an invoice and remembers it, knobs applied.
+    pub(super) async fn issue(&self, request: &InvoiceRequest) -> Result<Issued, NotIssued> {
+        count(&self.calls.create);
+        let plan = self.knobs.create().next();
+        plan.delay().await;
+        plan.before().await.map_err(NotIssued::Interrupted)?;
+        supported(request).map_err(NotIssued::Unsupported)?;
+        let now = self.now();
+        let preimage = match &request.preimage {
+            Some(preimage) => preimage.clone(),
+            None => self.own_preimage(now),
+        };
+        let mut draft = Draft::new(&self.keys, request, &preimage, now);
+        if let Some(wrong) = plan.wrong() {
+            draft.spoil(wrong, &self.keys, &self.own_preimage(now));
+        }
+        let (payment_hash, expires_at, payment_secret) =
+            (draft.payment_hash(), draft.expires_at(), *draft.payment_secret());
+        let text = draft.write(&self.keys).map_err(NotIssued::Unsupported)?;
+        let add_index =
+            self.ledger.add_invoice(payment_hash, &text, expires_at).ok_or(NotIssued::Duplicate)?;
+        if plan.duplicates() {
+            return Err(NotIssued::Duplicate);
+        }
+        plan.after().await.map_err(NotIssued::Interrupted)?;
+        Ok(Issued { text, payment_hash, payment_secret, add_index })
+    }
+
+    /// What is known about an invoice, knobs applied.
+    pub(super) async fn find(&self, payment_hash: PaymentHash) -> Result<Option<InvoiceEntry>, Interruption> {
+        count(&self.calls.lookup);
+        let plan = self.knobs.lookup().next();
+        plan.delay().await;
+        plan.before().await?;
+        let mut entry = self.ledger.invoice(payment_hash, self.now());
+        match plan.wrong() {
+            None => {}
+            Some(WrongState::Unknown) => entry = None,
+            Some(WrongState::Settled) => {
+                if let Some(entry) = &mut entry {
+                    let amount = Invoice::parse(&entry.text).ok().and_then(|invoice| invoice.amount());
+                    entry.state = InvoiceState::Settled { amount: amount.unwrap_or_default() };
+                }
+            }
+        }
+        plan.after().await?;
+        Ok(entry)
+    }
+
+    /// Settlements after a cursor, knobs applied; waits for the first one.
+    async fn settled_after(&self, cursor: u64) -> Result<Vec<Settlement>, Interruption> {
+        let plan = self.knobs.settlements().next();
+        plan.delay().await;
+        plan.before().await?;
+        let mut news = self.ledger.watch();
+        let mut settlements = loop {
+            let settlements = self.ledger.settlements(cursor);
+            if !settlements.is_empty() {
+                break settlements;
+            }
+            // The sender lives as long as the node that is borrowed here.
+            news.changed().await.map_err(|_| Interruption::Cut)?;
+        };
+        if plan.duplicates() {
+            settlements = settlements.into_iter().flat_map(|settlement| [settlement; 2]).collect();
+        }
+        plan.after().await?;
+        Ok(settlements)
+    }
+
+    /// A preimage of the node's own choice, never the same twice.
+    fn own_preimage(&self, now: u64) -> l402::Preimage {
+        self.keys.preimage(self.calls.next_preimage(), now)
+    }
+}
+
+impl Invoicer for LoopbackNode {
+    fn capabilities(&self) -> InvoicerCapabilities {
+        InvoicerCapabilities {
+            network: Network::Regtest,
+            key_control: KeyControl::Preimage,
+            amount_unit: AmountUnit::MilliSat,
+            description_bytes_max: DESCRIPTION_BYTES_MAX,
+            settlement_feed: SettlementFeed::Live,
+        }
+    }
+
+    fn create(&self, request: InvoiceRequest) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
+        Box::pin(async move {
+            let issued = self.issue(&request).await.map_err(|error| match error {
+                NotIssued::Unsupported(what) => InvoicerError::Unsupported(what),
+                NotIssued::Duplicate => InvoicerError::Duplicate,
+                NotIssued::Interrupted(interruption) => error_of(interruption),
+            })?;
+            // Read back like any other node's answer: what cannot be read never leaves.
+            Ok(Invoice::parse(&issued.text)?)
+        })
+    }
+
+    fn lookup(&self, payment_hash: PaymentHash) -> BoxFuture<'_, Result<InvoiceState, InvoicerError>> {
+        Box::pin(async move {
+            let entry = self.find(payment_hash).await.map_err(error_of)?;
+            Ok(entry.map_or(InvoiceState::Unknown, |entry| entry.state))
+        })
+    }
+
+    fn settlements(&self, cursor: u64) -> BoxFuture<'_, Result<Vec<Settlement>, InvoicerError>> {
+        Box::pin(async move { self.settled_after(cursor).await.map_err(error_of) })
+    }
+}
+
+/// The limits of what the node issues.
+fn supported(request: &InvoiceRequest) -> Result<(), Unsupported> {
+    if request.amount == MilliSat::ZERO || request.amount > AMOUNT_MAX {
+        return Err(Unsupported::Amount);
+    }
+    if request.description.len() > DESCRIPTION_BYTES_MAX {
+        return Err(Unsupported::Description);
+    }
+    if request.expiry_secs == 0 || request.expiry_secs > EXPIRY_SECS_MAX {
+        return Err(Unsupported::Expiry);
+    }
+    Ok(())
+}
+
+/// An interruption as a caller through the trait sees it.
+fn error_of(interruption: Interruption) -> InvoicerError {
+    match interruption {
+        Interruption::Failed => {
+            InvoicerError::Refused { message: UntrustedText::new(super::INJECTED_FAILURE) }
+        }
+        Interruption::Cut => InvoicerError::Unreachable,
+    }
+}

@@ -1,0 +1,39 @@
+//! The engine of a paid API: which request belongs to which service, what it costs, whether it is paid.
+//!
+//! One request goes through four plain functions and at most one call to a node
+//! (see the life of a request in `ARCHITECTURE.md`):
+//!
+//! 1. [`RouteTable::find`]: canonical path, host and method to a [`Rule`];
+//! 2. [`l402::Credential::read`], [`l402::verify`] and [`l402::clear`]: headers to an [`l402::Permit`];
+//! 3. [`Gate::admit`] runs these steps and returns an [`Admission`], the only thing a proxy may forward with,
+//!    or a [`Refusal`];
+//! 4. [`Gate::answer`] turns a refusal into a response, minting a challenge where the refusal asks for one.
+//!
+//! This crate names no runtime, no server and no database: time, entropy and the node come in as arguments.
+
+mod admission;
+mod cors;
+mod gate;
+mod host;
+mod keys;
+mod limit;
+mod mint;
+mod path;
+mod refusal;
+mod render;
+mod route;
+mod spec;
+
+pub use admission::{Admission, Outcome, Receipt};
+pub use cors::Cors;
+pub use gate::{Answer, Client, Gate, GateParts, Now};
+pub use keys::{KeyFile, KeyFileError, KeyRing, PreimageKey};
+pub use limit::{MintLimits, Rate};
+pub use mint::{Entropy, Mint, MintRefusal, Minted};
+pub use path::{CanonicalPath, PathOddities, PathProblem};
+pub use refusal::{Refusal, Refused};
+pub use render::Form;
+pub use route::{Found, RouteTable, Rule, Service};
+pub use spec::{
+    AccessMode, HostPattern, PathPattern, PatternError, ProblemKind, RouteSpec, ServiceSpec, SpecProblem,
+};

@@ -1,0 +1,90 @@
+//! The one place where a refusal becomes a response: problem+json, plain text, a page for people, or gRPC.
+
+mod challenge;
+mod form;
+mod grpc;
+mod page;
+
+pub use form::Form;
+
+use crate::{mint::Minted, refusal::Refusal, route::Found};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+
+/// The price of a token in millisatoshi, told without minting.
+pub(crate) const PRICE: HeaderName = HeaderName::from_static("l402-price");
+
+/// Everything a response is made from.
+pub(crate) struct Scene<'a> {
+    pub(crate) refusal: &'a Refusal,
+    pub(crate) found: Option<Found<'a>>,
+    pub(crate) minted: Option<&'a Minted>,
+    pub(crate) head: &'a Parts,
+}
+
+/// Renders the refusal in the form that the request asks for.
+pub(crate) fn response(scene: &Scene<'_>) -> Response<Bytes> {
+    let mut headers = HeaderMap::with_capacity(12);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(secs) = scene.refusal.retry_after_secs() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+    }
+    if let Some(cors) = scene.found.and_then(|found| found.service.spec().cors.as_ref()) {
+        match scene.refusal {
+            Refusal::Preflight => cors.allow_preflight(&scene.head.headers, &mut headers),
+            _ => cors.allow(scene.head.headers.get(header::ORIGIN), &mut headers),
+        }
+    }
+    let form = Form::of(&scene.head.headers);
+    let (status, body) = match form {
+        _ if matches!(scene.refusal, Refusal::Preflight) => (StatusCode::NO_CONTENT, Bytes::new()),
+        Form::Grpc | Form::GrpcWeb => {
+            grpc::trailers_only(scene, form, &mut headers);
+            (StatusCode::OK, Bytes::new())
+        }
+        Form::Problem => (scene.refusal.status(), problem(scene, &mut headers)),
+        Form::Plain => (scene.refusal.status(), plain(scene, &mut headers)),
+        Form::Html => (scene.refusal.status(), page::html(scene, &mut headers)),
+    };
+    challenge::write(scene, &mut headers);
+    let body = if scene.head.method == Method::HEAD { Bytes::new() } else { body };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// RFC 9457. No member carries the invoice or the macaroon: some clients prefer the body to the header.
+fn problem(scene: &Scene<'_>, headers: &mut HeaderMap) -> Bytes {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let status = scene.refusal.status();
+    let mut body = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": scene.refusal.to_string(),
+        "reason": scene.refusal.reason(),
+    });
+    if let Some(found) = scene.found {
+        body["service"] = found.service.name().as_str().into();
+        if let Some(price) = found.rule.price().filter(|_| scene.refusal.mints()) {
+            body["price_msat"] = price.as_msat().into();
+            body["price_sats"] = price.sats_rounded_up().into();
+        }
+    }
+    if let Some(minted) = scene.minted {
+        body["expires_at"] = minted.expires_at.into();
+    }
+    Bytes::from(body.to_string())
+}
+
+/// What the incumbent gateway answers to everybody on a 402.
+fn plain(scene: &Scene<'_>, headers: &mut HeaderMap) -> Bytes {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if scene.refusal.mints() {
+        Bytes::from_static(b"payment required\n")
+    } else {
+        Bytes::from(format!("{}\n", scene.refusal))
+    }
+}

@@ -1,0 +1,168 @@
+//! Which rule applies to a request: an immutable table, built once and shared by all requests.
+//!
+//! The most specific service wins: exact host, then the longest wildcard, then any host; within a host an exact path,
+//! then the longest prefix, then regular expressions in file order. Inside the service the same order picks the
+//! route. Hosts, exact paths and prefixes are looked up by hash, so the cost does not grow with their number.
+
+mod build;
+mod index;
+
+use crate::{
+    path::{CanonicalPath, PathOddities, PathProblem},
+    spec::{AccessMode, ServiceSpec},
+};
+use index::PathIndex;
+use l402::{Name, Satisfiers, TokenSpec};
+use l402_lightning::MilliSat;
+use std::collections::HashMap;
+
+/// All services of a gateway and what their requests cost.
+#[derive(Debug)]
+pub struct RouteTable {
+    services: Vec<Service>,
+    exact_hosts: HashMap<Box<str>, PathIndex<usize>>,
+    wildcard_hosts: HashMap<Box<str>, PathIndex<usize>>,
+    any_host: PathIndex<usize>,
+}
+
+/// A service with its rules and the satisfiers of its caveats.
+#[derive(Debug)]
+pub struct Service {
+    spec: ServiceSpec,
+    satisfiers: Satisfiers,
+    rules: Vec<Rule>,
+    routes: PathIndex<usize>,
+}
+
+/// What one request class costs and what a token needs for it.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub(crate) access: AccessMode,
+    pub(crate) price: Option<MilliSat>,
+    pub(crate) capability: Option<Name>,
+    pub(crate) skip_invoice: bool,
+    pub(crate) sells: TokenSpec,
+}
+
+/// The service and rule found for a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// Index of the service, as handed to [`RouteTable::build`].
+    pub service_id: usize,
+    /// The service.
+    pub service: &'a Service,
+    /// Index of the rule in [`Service::rules`].
+    pub rule_id: usize,
+    /// The rule inside it.
+    pub rule: &'a Rule,
+}
+
+impl RouteTable {
+    /// The services, in the order they were handed in.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// The rule for a request; `host` is lower case, without port and trailing dot.
+    ///
+    /// `Ok(None)` where nothing matches. A path that is ambiguous for the service, or whose readings lead to different
+    /// rules, is an error.
+    pub fn find(
+        &self,
+        host: &str,
+        method: &http::Method,
+        path: &CanonicalPath<'_>,
+    ) -> Result<Option<Found<'_>>, PathProblem> {
+        let found = self.find_reading(host, method, path.decoded());
+        let Some(resolved) = path.resolved() else { return Ok(found) };
+        let ambiguous = Err(PathProblem::Oddity(path.oddities()));
+        let Some(literal) = found else { return ambiguous };
+        let agreed = self
+            .find_reading(host, method, resolved)
+            .is_some_and(|other| std::ptr::eq(other.rule, literal.rule));
+        if agreed && literal.service.allow_in_path().contains(path.oddities()) {
+            Ok(found)
+        } else {
+            ambiguous
+        }
+    }
+
+    fn find_reading(&self, host: &str, method: &http::Method, path: &str) -> Option<Found<'_>> {
+        let service_id = self.service_for(host, method, path)?;
+        let rule_id = self.services.get(service_id)?.routes.find(path, method).unwrap_or(Service::OWN_RULE);
+        self.at(service_id, rule_id)
+    }
+
+    pub(crate) fn at(&self, service_id: usize, rule_id: usize) -> Option<Found<'_>> {
+        let service = self.services.get(service_id)?;
+        Some(Found { service_id, service, rule_id, rule: service.rules.get(rule_id)? })
+    }
+
+    fn service_for(&self, host: &str, method: &http::Method, path: &str) -> Option<usize> {
+        if let Some(found) = self.exact_hosts.get(host).and_then(|index| index.find(path, method)) {
+            return Some(found);
+        }
+        if !self.wildcard_hosts.is_empty() {
+            let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
+            let mut matching = suffixes.filter_map(|suffix| self.wildcard_hosts.get(suffix));
+            if let Some(found) = matching.find_map(|index| index.find(path, method)) {
+                return Some(found);
+            }
+        }
+        self.any_host.find(path, method)
+    }
+}
+
+impl Service {
+    /// The service's own rule comes first, its routes' follow.
+    const OWN_RULE: usize = 0;
+
+    /// Name in caveats, logs and metrics.
+    pub fn name(&self) -> &Name {
+        &self.spec.name
+    }
+
+    /// What it was built from.
+    pub fn spec(&self) -> &ServiceSpec {
+        &self.spec
+    }
+
+    /// Clears the caveats of tokens for this service.
+    pub fn satisfiers(&self) -> &Satisfiers {
+        &self.satisfiers
+    }
+
+    /// Its own rule and its routes', in that order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    fn allow_in_path(&self) -> PathOddities {
+        self.spec.allow_in_path
+    }
+}
+
+impl Rule {
+    /// Whether its requests are paid for.
+    pub fn access(&self) -> AccessMode {
+        self.access
+    }
+
+    /// What one token costs.
+    pub fn price(&self) -> Option<MilliSat> {
+        self.price
+    }
+
+    /// The capability a token needs.
+    pub fn capability(&self) -> Option<&Name> {
+        self.capability.as_ref()
+    }
+
+    /// Whether a missing credential is answered 401 instead of with an invoice.
+    pub fn skips_invoice(&self) -> bool {
+        self.skip_invoice
+    }
+}
+
+#[cfg(test)]
+mod tests;

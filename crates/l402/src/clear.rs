@@ -1,0 +1,276 @@
+//! Judging the caveats of a verified token for one request.
+
+use crate::{
+    Access, Caveat, CaveatFault, Identifier, Name, PaymentHash, Satisfier, Satisfiers, TokenId, UnknownCaveats,
+    VerifiedToken,
+    encoding::canonical_u64,
+    satisfiers::Rule,
+};
+use l402_macaroon::MacaroonRef;
+
+/// Evidence that a verified token allows one request. Only [`clear`] makes it.
+#[derive(Clone, Debug)]
+pub struct Permit {
+    identifier: Identifier,
+    service: Name,
+    tier: u64,
+    capability: Option<Box<str>>,
+    expires_at: Option<u64>,
+    unknown_caveats: u32,
+}
+
+/// Why a verified token does not allow a request. Complete: each variant is one answer on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClearError {
+    /// The token is not for this service, or for none at all. Another purchase would help.
+    #[error("the token is for another service")]
+    WrongService,
+    /// The token is for another tier of the service. Another purchase would help.
+    #[error("the token is for another tier")]
+    WrongTier,
+    /// The token's time is over. Another purchase would help.
+    #[error("the token has expired")]
+    Expired,
+    /// The token lacks the capability that the route asks for. Another purchase would help.
+    #[error("the token lacks the capability for this route")]
+    CapabilityMissing,
+    /// A configured or custom constraint is absent or does not allow the request. Another purchase would help.
+    #[error("a constraint of the token does not allow this request")]
+    Constraint,
+    /// A condition in our namespaces that we do not know, or a foreign one where these are refused. Another purchase
+    /// would help.
+    #[error("the token has a caveat that is not known here")]
+    UnknownCaveat,
+    /// A caveat cannot be read. The holder's fault: buying again would not help.
+    #[error("a caveat of the token cannot be read")]
+    Undecodable,
+    /// A caveat allows what an earlier one does not. The holder's fault: buying again would not help.
+    #[error("a caveat of the token widens an earlier one")]
+    Widened,
+}
+
+/// Judges every caveat of `token`: all have to hold, and each may only narrow what the ones before it of the same
+/// condition allow. Absent is not allowed: without `services`, without a demanded constraint, or without the
+/// capability that the route asks for, the answer is no. Allocates nothing, except for a capability.
+///
+/// `access.service` has to be the service that `satisfiers` were built for; anything else is
+/// [`ClearError::WrongService`].
+pub fn clear(token: &VerifiedToken, satisfiers: &Satisfiers, access: &Access<'_>) -> Result<Permit, ClearError> {
+    if access.service != satisfiers.service().as_str() {
+        return Err(ClearError::WrongService);
+    }
+    let macaroon = token.macaroon();
+    let mut clearance = Clearance::new(macaroon, satisfiers, access);
+    for (index, caveat) in macaroon.caveats().enumerate() {
+        let caveat = Caveat::parse(caveat.identifier).map_err(|_| ClearError::Undecodable)?;
+        clearance.judge(index, &caveat)?;
+    }
+    clearance.require_presence()?;
+    Ok(Permit {
+        identifier: *token.identifier(),
+        service: satisfiers.service().clone(),
+        tier: access.tier,
+        capability: access.capability.map(Box::from),
+        expires_at: clearance.valid_until,
+        unknown_caveats: clearance.unknown_caveats,
+    })
+}
+
+impl Permit {
+    /// The token's name for limits, ledgers and revocation.
+    pub fn token_id(&self) -> TokenId {
+        self.identifier.token_id
+    }
+
+    /// The invoice whose payment made the token good.
+    pub fn payment_hash(&self) -> PaymentHash {
+        self.identifier.payment_hash
+    }
+
+    /// The service that the request may use.
+    pub fn service(&self) -> &str {
+        self.service.as_str()
+    }
+
+    /// The tier of the service that was bought.
+    pub fn tier(&self) -> u64 {
+        self.tier
+    }
+
+    /// The capability that the route asked for and the token has.
+    pub fn capability(&self) -> Option<&str> {
+        self.capability.as_deref()
+    }
+
+    /// When the token ends, in seconds since 1970; the request has to be before that. `None`: never.
+    pub fn expires_at(&self) -> Option<u64> {
+        self.expires_at
+    }
+
+    /// How many foreign caveats were skipped.
+    pub fn unknown_caveats(&self) -> u32 {
+        self.unknown_caveats
+    }
+}
+
+impl From<CaveatFault> for ClearError {
+    fn from(fault: CaveatFault) -> Self {
+        match fault {
+            CaveatFault::Undecodable => Self::Undecodable,
+            CaveatFault::Widened => Self::Widened,
+            CaveatFault::Unmet => Self::Constraint,
+        }
+    }
+}
+
+/// What the caveats up to here have allowed.
+struct Clearance<'t> {
+    macaroon: MacaroonRef<'t>,
+    satisfiers: &'t Satisfiers,
+    access: &'t Access<'t>,
+    services: Option<&'t str>,
+    capabilities: Option<&'t str>,
+    valid_until: Option<u64>,
+    constraints_met: usize,
+    unknown_caveats: u32,
+}
+
+impl<'t> Clearance<'t> {
+    fn new(macaroon: MacaroonRef<'t>, satisfiers: &'t Satisfiers, access: &'t Access<'t>) -> Self {
+        Self {
+            macaroon,
+            satisfiers,
+            access,
+            services: None,
+            capabilities: None,
+            valid_until: None,
+            constraints_met: 0,
+            unknown_caveats: 0,
+        }
+    }
+
+    fn judge(&mut self, index: usize, caveat: &Caveat<'t>) -> Result<(), ClearError> {
+        match self.satisfiers.rule(caveat.condition) {
+            Rule::Services => self.judge_services(caveat.value),
+            Rule::Capabilities => self.judge_capabilities(caveat.value),
+            Rule::ValidUntil => self.judge_valid_until(caveat.value),
+            Rule::Constraint(demanded) => self.judge_constraint(index, caveat, demanded),
+            Rule::Custom(satisfier) => self.judge_custom(index, caveat, satisfier),
+            Rule::Preimage | Rule::Elsewhere => Ok(()),
+            Rule::Misspelt => Err(ClearError::Undecodable),
+            Rule::Unknown => Err(ClearError::UnknownCaveat),
+            Rule::Foreign => match self.satisfiers.unknown_caveats() {
+                UnknownCaveats::Refuse => Err(ClearError::UnknownCaveat),
+                UnknownCaveats::Skip => {
+                    self.unknown_caveats += 1;
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// `name:tier,name:tier`; at least one.
+    fn judge_services(&mut self, value: &'t str) -> Result<(), ClearError> {
+        let (mut has_service, mut has_tier) = (false, false);
+        for entry in entries(value) {
+            let colon = entry.iter().position(|&byte| byte == b':').ok_or(ClearError::Undecodable)?;
+            let (service, tier) = (&entry[..colon], &entry[colon + 1..]);
+            let tier = canonical_u64(tier).ok_or(ClearError::Undecodable)?;
+            if !is_name(service) {
+                return Err(ClearError::Undecodable);
+            }
+            let is_service = service == self.access.service.as_bytes();
+            has_service |= is_service;
+            has_tier |= is_service && tier == self.access.tier;
+        }
+        require_subset(self.services.replace(value), value)?;
+        match (has_service, has_tier) {
+            (_, true) => Ok(()),
+            (true, false) => Err(ClearError::WrongTier),
+            (false, false) => Err(ClearError::WrongService),
+        }
+    }
+
+    /// `name,name`; empty means none.
+    fn judge_capabilities(&mut self, value: &'t str) -> Result<(), ClearError> {
+        if !value.is_empty() && !entries(value).all(is_name) {
+            return Err(ClearError::Undecodable);
+        }
+        require_subset(self.capabilities.replace(value), value)?;
+        match self.access.capability {
+            Some(needed) if !entries(value).any(|name| name == needed.as_bytes()) => Err(ClearError::CapabilityMissing),
+            _ => Ok(()),
+        }
+    }
+
+    /// Seconds since 1970; good before that second.
+    fn judge_valid_until(&mut self, value: &str) -> Result<(), ClearError> {
+        let until = canonical_u64(value.as_bytes()).ok_or(ClearError::Undecodable)?;
+        if self.valid_until.replace(until).is_some_and(|previous| until > previous) {
+            return Err(ClearError::Widened);
+        }
+        if self.access.now < until { Ok(()) } else { Err(ClearError::Expired) }
+    }
+
+    /// One value is allowed, so a repetition can only say the same again.
+    fn judge_constraint(&mut self, index: usize, caveat: &Caveat<'t>, demanded: &str) -> Result<(), ClearError> {
+        let is_met = caveat.value == demanded;
+        match self.previous(index, caveat.condition) {
+            Some(_) if is_met => Ok(()),
+            Some(_) => Err(ClearError::Widened),
+            None if is_met => {
+                self.constraints_met += 1;
+                Ok(())
+            }
+            None => Err(ClearError::Constraint),
+        }
+    }
+
+    fn judge_custom(
+        &self,
+        index: usize,
+        caveat: &Caveat<'t>,
+        satisfier: &dyn Satisfier,
+    ) -> Result<(), ClearError> {
+        if let Some(previous) = self.previous(index, caveat.condition) {
+            satisfier.narrows(previous, caveat.value)?;
+        }
+        Ok(satisfier.satisfies(caveat.value, self.access)?)
+    }
+
+    /// The value of the last caveat of this condition before the one at `index`.
+    fn previous(&self, index: usize, condition: &str) -> Option<&'t str> {
+        let earlier = self.macaroon.caveats().take(index).map(|caveat| caveat.identifier);
+        let of_condition =
+            earlier.filter_map(|text| text.strip_prefix(condition.as_bytes())?.strip_prefix(b"="));
+        of_condition.last().and_then(|value| str::from_utf8(value).ok())
+    }
+
+    fn require_presence(&self) -> Result<(), ClearError> {
+        if self.services.is_none() {
+            return Err(ClearError::WrongService);
+        }
+        if self.access.capability.is_some() && self.capabilities.is_none() {
+            return Err(ClearError::CapabilityMissing);
+        }
+        if self.constraints_met != self.satisfiers.constraint_count() {
+            return Err(ClearError::Constraint);
+        }
+        Ok(())
+    }
+}
+
+/// Entries have one spelling each, so they are the same when their text is.
+fn require_subset(previous: Option<&str>, current: &str) -> Result<(), ClearError> {
+    let Some(previous) = previous else { return Ok(()) };
+    let is_allowed = |entry: &[u8]| entries(previous).any(|allowed| allowed == entry);
+    if current.is_empty() || entries(current).all(is_allowed) { Ok(()) } else { Err(ClearError::Widened) }
+}
+
+fn entries(list: &str) -> impl Iterator<Item = &[u8]> {
+    list.as_bytes().split(|&byte| byte == b',')
+}
+
+fn is_name(text: &[u8]) -> bool {
+    crate::name::is_name(text, Name::MAX_LEN)
+}

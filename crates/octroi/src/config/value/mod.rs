@@ -1,0 +1,13 @@
+//! The values of the config as people write them, each parsed into its type where it is read.
+
+mod network;
+mod quantity;
+mod text;
+mod word;
+
+pub use network::UpstreamUrl;
+pub(super) use network::{Address, Network, Origin, PassedHeader};
+pub(super) use quantity::{Connections, HeadSize, Period, Seconds, Tier};
+pub(super) use text::{FilePath, Location, Pairs, RewritePrefix, SecretSource};
+pub use word::{HostHeader, UpstreamProtocol};
+pub(super) use word::{Backend, PathOddity};

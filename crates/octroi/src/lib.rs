@@ -1,0 +1,3 @@
+//! The Octroi gateway: charge for any HTTP or gRPC API over the Lightning Network
+
+pub mod config;

@@ -1,0 +1,102 @@
+//! The operator's listener: health, readiness and metrics. Never on the public address.
+
+use crate::telemetry::Telemetry;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+/// A scraper and a prober need few connections; more are a mistake.
+const CONNECTIONS_MAX: usize = 64;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Samples are folded this often, scraped or not.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// Pause after a failed accept, so that a lack of descriptors is waited out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the readiness probe reports; `true` in `ready` means that paid requests are served.
+pub type Readiness = Arc<dyn Fn() -> Readyz + Send + Sync>;
+
+/// The answer of `/readyz`.
+#[derive(Clone, Debug)]
+pub struct Readyz {
+    /// Whether requests should be sent here.
+    pub ready: bool,
+    /// Parts of the gateway and how they are.
+    pub parts: Value,
+}
+
+/// Serves until the task is dropped.
+pub async fn serve(listener: TcpListener, telemetry: Arc<Telemetry>, readiness: Readiness) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = upkeep.tick() => {
+                telemetry.meters.upkeep();
+                continue;
+            }
+        };
+        let (stream, permit) = match (accepted, Arc::clone(&connections).try_acquire_owned()) {
+            (Ok((stream, _)), Ok(permit)) => (stream, permit),
+            (Ok(_), Err(_)) => continue, // the connection is dropped
+            (Err(error), _) => {
+                tracing::warn!(%error, "the ops listener cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (telemetry, readiness) = (Arc::clone(&telemetry), Arc::clone(&readiness));
+        tokio::spawn(async move {
+            let answer = service_fn(move |request| {
+                let response = respond(&request, &telemetry, &readiness);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let served = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), answer);
+            let _ = served.await; // a prober that hangs up is no event
+            drop(permit);
+        });
+    }
+}
+
+fn respond(request: &Request<Incoming>, telemetry: &Telemetry, readiness: &Readiness) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET or HEAD\n".into());
+    }
+    match request.uri().path() {
+        "/healthz" => answer(StatusCode::OK, "text/plain", "ok\n".into()),
+        "/readyz" => {
+            let Readyz { ready, parts } = readiness();
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            answer(status, "application/json", json!({ "ready": ready, "parts": parts }).to_string())
+        }
+        "/metrics" => {
+            let mut text = telemetry.meters.render();
+            text.push_str("# HELP octroi_access_log_dropped_total Access lines dropped because stderr was too slow.\n");
+            text.push_str("# TYPE octroi_access_log_dropped_total counter\n");
+            text.push_str(&format!("octroi_access_log_dropped_total {}\n", telemetry.access.dropped()));
+            answer(StatusCode::OK, "text/plain; version=0.0.4", text)
+        }
+        _ => answer(StatusCode::NOT_FOUND, "text/plain", "/healthz, /readyz or /metrics\n".into()),
+    }
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

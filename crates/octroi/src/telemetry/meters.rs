@@ -1,0 +1,202 @@
+//! Counters for Prometheus. Labels are service names and reasons of ours: both are closed sets.
+
+use super::Record;
+use metrics::{Counter, Gauge, Histogram, Unit};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::collections::HashMap;
+
+/// Seconds; from a verified request on the same machine to a slow upstream.
+const SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+
+/// All counters of one gateway.
+pub struct Meters {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    services: HashMap<Box<str>, ServiceMeters>,
+    connections: Gauge,
+    unknown_caveats: Counter,
+}
+
+/// The counters of the way that most requests take, looked up once.
+struct ServiceMeters {
+    paid: Counter,
+    free: Counter,
+    seconds: Histogram,
+}
+
+/// What the exporter wants to know about the place a counter is made at.
+const PLACE: metrics::Metadata<'static> =
+    metrics::Metadata::new(module_path!(), metrics::Level::INFO, Some(module_path!()));
+
+impl Meters {
+    /// Counters for these services.
+    pub fn new<'a>(services: impl Iterator<Item = &'a str>) -> Self {
+        use metrics::Recorder as _;
+        let builder = PrometheusBuilder::new();
+        let builder = builder
+            .set_buckets_for_metric(Matcher::Full("octroi_request_seconds".into()), &SECONDS)
+            .unwrap_or_else(|_| PrometheusBuilder::new()); // only an empty list of buckets is refused
+        let recorder = builder.build_recorder();
+        for (name, unit, help) in [
+            ("octroi_requests_total", Unit::Count, "Requests forwarded, by service, access and status class."),
+            ("octroi_refusals_total", Unit::Count, "Requests answered by the gateway itself, by service and reason."),
+            ("octroi_challenges_total", Unit::Count, "Challenges minted, by service."),
+            ("octroi_challenges_msat_total", Unit::Count, "Sum of the prices of minted challenges, in millisatoshi."),
+            ("octroi_shadowed_total", Unit::Count, "Requests a shadow service would have refused, by service."),
+            ("octroi_unknown_caveats_total", Unit::Count, "Foreign caveats that were skipped."),
+        ] {
+            recorder.describe_counter(name.into(), Some(unit), help.into());
+        }
+        recorder.describe_gauge("octroi_connections".into(), Some(Unit::Count), "Open client connections.".into());
+        recorder.describe_gauge(
+            "octroi_loopback_node".into(),
+            None,
+            "1 while the loopback node, which moves no money, stands in for a Lightning node.".into(),
+        );
+        recorder.describe_histogram(
+            "octroi_request_seconds".into(),
+            Some(Unit::Seconds),
+            "From request head to the last byte of the answer, forwarded requests.".into(),
+        );
+        let handle = recorder.handle();
+        let connections = recorder.register_gauge(&"octroi_connections".into(), &PLACE);
+        let unknown_caveats = recorder.register_counter(&"octroi_unknown_caveats_total".into(), &PLACE);
+        let services = services.map(|name| (name.into(), ServiceMeters::new(&recorder, name))).collect();
+        Self { recorder, handle, services, connections, unknown_caveats }
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn render(&self) -> String {
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+
+    /// Folds waiting samples into their buckets; to be called every few seconds, or they pile up between scrapes.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// The gauge of open client connections.
+    pub fn connections(&self) -> &Gauge {
+        &self.connections
+    }
+
+    /// Says whether the loopback node is in use.
+    pub fn set_loopback(&self, in_use: bool) {
+        use metrics::Recorder as _;
+        self.recorder.register_gauge(&"octroi_loopback_node".into(), &PLACE).set(f64::from(u8::from(in_use)));
+    }
+
+    /// Counts one request.
+    pub(super) fn count(&self, record: &Record<'_>) {
+        self.unknown_caveats.increment(u64::from(record.unknown_caveats));
+        let service = record.service.unwrap_or("none");
+        let Some(access) = record.access else {
+            return self.count_refusal(service, record);
+        };
+        let seconds = record.took.as_secs_f64();
+        match self.services.get(service) {
+            Some(meters) if (200..300).contains(&record.status) && access != "shadow" => {
+                if access == "paid" { &meters.paid } else { &meters.free }.increment(1);
+                meters.seconds.record(seconds);
+            }
+            _ => {
+                let code = format!("{}xx", record.status / 100);
+                let labels = [("service", service.to_owned()), ("access", access.to_owned()), ("code", code)];
+                self.add("octroi_requests_total", &labels, 1);
+                if let Some(meters) = self.services.get(service) {
+                    meters.seconds.record(seconds);
+                }
+                if access == "shadow" && record.reason != "served" {
+                    self.add("octroi_shadowed_total", &[("service", service.to_owned())], 1);
+                }
+            }
+        }
+    }
+
+    fn count_refusal(&self, service: &str, record: &Record<'_>) {
+        let reason = ("reason", record.reason.to_owned());
+        self.add("octroi_refusals_total", &[("service", service.to_owned()), reason], 1);
+        if let Some(price) = record.minted_msat {
+            self.add("octroi_challenges_total", &[("service", service.to_owned())], 1);
+            self.add("octroi_challenges_msat_total", &[("service", service.to_owned())], price);
+        }
+    }
+
+    fn add(&self, name: &'static str, labels: &[(&'static str, String)], count: u64) {
+        use metrics::Recorder as _;
+        let labels: Vec<metrics::Label> =
+            labels.iter().map(|(key, value)| metrics::Label::new(*key, value.clone())).collect();
+        self.recorder.register_counter(&metrics::Key::from_parts(name, labels), &PLACE).increment(count);
+    }
+}
+
+impl ServiceMeters {
+    fn new(recorder: &PrometheusRecorder, service: &str) -> Self {
+        use metrics::Recorder as _;
+        let key = |name: &'static str, labels: &[(&'static str, &str)]| {
+            let labels: Vec<metrics::Label> =
+                labels.iter().map(|(key, value)| metrics::Label::new(*key, (*value).to_owned())).collect();
+            metrics::Key::from_parts(name, labels)
+        };
+        let served = |access| {
+            let labels = [("service", service), ("access", access), ("code", "2xx")];
+            recorder.register_counter(&key("octroi_requests_total", &labels), &PLACE)
+        };
+        let seconds = recorder.register_histogram(&key("octroi_request_seconds", &[("service", service)]), &PLACE);
+        Self { paid: served("paid"), free: served("free"), seconds }
+    }
+}
+
+impl std::fmt::Debug for Meters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meters").field("services", &self.services.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn record(access: Option<&'static str>, status: u16, reason: &'static str) -> Record<'static> {
+        Record {
+            request_id: 1,
+            method: "GET",
+            path: "/",
+            client: None,
+            service: Some("weather"),
+            status,
+            reason,
+            access,
+            token_id: None,
+            unknown_caveats: 2,
+            minted_msat: (status == 402).then_some(10_000),
+            took: Duration::from_millis(3),
+        }
+    }
+
+    #[test]
+    fn what_happened_is_counted_once_under_closed_labels() {
+        let meters = Meters::new(["weather"].into_iter());
+        meters.count(&record(Some("paid"), 200, "served"));
+        meters.count(&record(Some("paid"), 502, "upstream_unreachable"));
+        meters.count(&record(Some("shadow"), 200, "payment_required"));
+        meters.count(&record(None, 402, "payment_required"));
+        meters.set_loopback(true);
+        let text = meters.render();
+        for line in [
+            r#"octroi_requests_total{service="weather",access="paid",code="2xx"} 1"#,
+            r#"octroi_requests_total{service="weather",access="paid",code="5xx"} 1"#,
+            r#"octroi_refusals_total{service="weather",reason="payment_required"} 1"#,
+            r#"octroi_challenges_total{service="weather"} 1"#,
+            r#"octroi_challenges_msat_total{service="weather"} 10000"#,
+            r#"octroi_shadowed_total{service="weather"} 1"#,
+            "octroi_unknown_caveats_total 8",
+            "octroi_loopback_node 1",
+            r#"octroi_request_seconds_count{service="weather"} 3"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Test hardware: virtual clock, seeded entropy, scenarios, vector loader (unpublished)

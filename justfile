@@ -1,0 +1,77 @@
+# `just` lists the recipes. Each runs a script of the repository, so none of them needs `just` itself.
+
+default:
+    @just --list
+
+# What every change has to pass.
+ci:
+    .ci/run
+
+# The README's two commands.
+demo *ARGS:
+    cargo run --release -p octroi -- demo {{ARGS}}
+test:
+    cargo test --workspace
+
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+# Licences, bans and sources of dependencies (installs cargo-deny when missing).
+deny:
+    cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
+    cargo deny check licenses bans sources
+
+# Regenerates the conformance vectors.
+vectors:
+    cargo run -q -p l402 --example vectors -- vectors
+
+# Regenerates the JSON Schema of the configuration.
+schema:
+    cargo run -q -p octroi -- schema > docs/config.schema.json
+
+# Our tokens against pymacaroons, go-macaroon and js-macaroon.
+oracle-macaroon:
+    e2e/oracle-macaroon/run
+
+# Published L402 clients pay a running gateway.
+e2e-clients:
+    e2e/clients/run
+
+# What a reader of the README would do by hand.
+e2e-curl:
+    e2e/curl/run
+
+# A gRPC service behind the gateway.
+e2e-grpc:
+    e2e/grpc/run
+
+# The long form of the mutation test: a million mutated credentials, none passes.
+mutations:
+    cargo test --release -p l402 --test it -- --ignored mutated
+
+# Fuzzes every target for so many seconds each (nightly toolchain; installs cargo-fuzz when missing).
+fuzz SECONDS="30":
+    cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+    for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run "$target" -- -max_total_time={{SECONDS}} -rss_limit_mb=1024 || exit 1; done
+
+# Verification of one credential over the HMAC-SHA256 limit.
+bench-verify:
+    cargo bench -p l402 --bench verify
+
+# Paid requests over plain nginx, paid over free, idle memory.
+bench-proxy:
+    benches/proxy/run
+
+# Challenges per second; bytes and memory kept per unpaid challenge.
+bench-mint:
+    benches/mint/run
+
+# The same request among 10 and 10,000 routes.
+bench-routes:
+    benches/routes/run
+
+# The two engine shapes that were measured (docs/performance.md).
+bench-shapes:
+    benches/shapes/run
