@@ -139,7 +139,7 @@ pub(crate) fn payable(
 }
 
 /// Whether a wallet can buy what `invoice` sells: the right network, preimages, a fee limit, lookup by hash.
-pub(crate) fn wallet_fits(wallet: &PayerCapabilities, invoice: &Invoice) -> Result<(), Refusal> {
+pub(crate) fn wallet_fits(wallet: PayerCapabilities, invoice: &Invoice) -> Result<(), Refusal> {
     let network = wallet.network.ok_or(Refusal::UnknownNetwork)?;
     if network != invoice.network() {
         return Err(Refusal::OtherNetwork { invoice: invoice.network(), wallet: network });

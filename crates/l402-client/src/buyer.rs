@@ -96,7 +96,7 @@ pub struct Fetched {
 #[non_exhaustive]
 pub enum Quote {
     /// Nothing: it was answered without payment.
-    Free(Fetched),
+    Free(Box<Fetched>),
     /// The server asks for this; the offer is in order.
     Priced(Box<Approved>),
     /// The server asks for payment, and this offer would be refused.
@@ -137,7 +137,7 @@ enum Show {
 impl Buyer {
     /// Fetches, paying at most once and at most the cap.
     pub async fn fetch(&self, request: &Request) -> Result<Fetched, FetchError> {
-        let mut visit = self.visit(request)?;
+        let mut visit = begin(request)?;
         let demand = match self.ask(&mut visit, request.elsewhere, Show::Best).await? {
             Met::Answer(answer, shown) => return self.hand_over(answer, &visit, shown, None).await,
             Met::Rejection(shown) => return Err(self.refused(shown).await?),
@@ -164,15 +164,15 @@ impl Buyer {
 
     /// Sends the request as [`fetch`](Self::fetch) would, and says what the answer would cost. Never pays.
     pub async fn quote(&self, request: &Request, cap: SpendingCap) -> Result<Quote, FetchError> {
-        let mut visit = self.visit(request)?;
+        let mut visit = begin(request)?;
         match self.ask(&mut visit, request.elsewhere, Show::Best).await? {
             Met::Answer(answer, shown) => {
-                Ok(Quote::Free(self.hand_over(answer, &visit, shown, None).await?))
+                let fetched = self.hand_over(answer, &visit, shown, None).await?;
+                Ok(Quote::Free(Box::new(fetched)))
             }
-            Met::Rejection(shown) => Err(FetchError::StillRefused {
-                hash: shown.payment_hash,
-                origin: shown.origin,
-            }),
+            Met::Rejection(shown) => {
+                Err(FetchError::StillRefused { hash: shown.payment_hash, origin: shown.origin })
+            }
             Met::Demand(demand) => {
                 if visit.has_strayed() {
                     return Err(FetchError::ForeignDemand { origin: visit.origin().clone() });
@@ -184,11 +184,6 @@ impl Buyer {
                 })
             }
         }
-    }
-
-    fn visit(&self, request: &Request) -> Result<Visit, FetchError> {
-        let Request { url, method, headers, payload, .. } = request;
-        Ok(Visit::new(url, method.clone(), headers.clone(), payload.clone())?)
     }
 
     /// Sends the request and follows its redirects.
@@ -281,6 +276,11 @@ impl Buyer {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
+}
+
+fn begin(request: &Request) -> Result<Visit, FetchError> {
+    let Request { url, method, headers, payload, .. } = request;
+    Ok(Visit::new(url, method.clone(), headers.clone(), payload.clone())?)
 }
 
 /// Puts the token in front of whatever `Authorization` the caller sends: many servers read the first line only.

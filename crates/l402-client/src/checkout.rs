@@ -51,7 +51,7 @@ impl Buyer {
         }
         let wallet = self.open_wallet(demand, older.first()).await?;
         fresh = fresh.and_then(|approved| {
-            approval::wallet_fits(&wallet.payer().capabilities(), approved.invoice())?;
+            approval::wallet_fits(wallet.payer().capabilities(), approved.invoice())?;
             Ok(approved)
         });
         let terms = Terms {

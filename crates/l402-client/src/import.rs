@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_paid_token_is_taken_over() {
-        let record = read_token_file(&file([5; 32], [5; 32])).unwrap().into_record("https://a".parse().unwrap());
+        let record =
+            read_token_file(&file([5; 32], [5; 32])).unwrap().into_record("https://a".parse().unwrap());
         assert_eq!(record.scope.to_string(), "a:0");
         assert_eq!(record.amount, Some(MilliSat::from_msat(10_000)));
         assert_eq!(record.created_at, 1_700_000_000);

@@ -36,8 +36,8 @@ pub use purchase::{Purchase, PurchaseFailure, Step, Terms, Unresolved};
 pub use scope::{Grant, Scope, ScopeError, valid_until};
 pub use tls::{Trust, TrustError};
 pub use vault::{
-    LockAttempt, LockOwner, PaidToken, PrivateFileError, PurchaseRecord, RecordError, ScopeLock, Stage,
-    Standing, Vault, VaultError,
+    LockAttempt, LockOwner, PaidToken, Partial, PrivateFileError, PurchaseRecord, RecordError, ScopeLock,
+    Stage, Standing, Vault, VaultError,
 };
 pub use wallet::{Wallet, WalletAddress, WalletAddressError, WalletCredentials, WalletError, WalletRequest};
 

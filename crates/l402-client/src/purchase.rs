@@ -146,7 +146,9 @@ impl Purchase {
     /// even where that one is refused.
     pub fn new(terms: Terms, older: Vec<PurchaseRecord>, fresh: Result<Approved, Refusal>) -> Self {
         debug_assert!(older.iter().all(|record| matches!(record.stage, Stage::Intended)));
-        debug_assert!(older.iter().all(|record| record.scope == terms.scope && record.origin == terms.origin));
+        debug_assert!(
+            older.iter().all(|record| record.scope == terms.scope && record.origin == terms.origin)
+        );
         let mut older = VecDeque::from(older);
         let fresh = fresh.map(Box::new);
         let state = first_state(&terms, &mut older, &fresh);
@@ -158,7 +160,9 @@ impl Purchase {
         match &self.state {
             State::Asking(attempt) => Step::LookUp(attempt.record.payment_hash),
             State::Pausing(_, pause) => Step::Pause(*pause),
-            State::WritingIntent(record, ..) | State::WritingToken(record) => Step::Write(record.clone().into()),
+            State::WritingIntent(record, ..) | State::WritingToken(record) => {
+                Step::Write(record.clone().into())
+            }
             State::Paying(_, invoice, limits) => Step::Pay(invoice.clone(), *limits),
             State::Forgetting(hash, _) => Step::Forget(self.terms.origin.clone(), *hash),
             State::Finished(outcome) => Step::Finished(outcome.clone().map(Box::new)),

@@ -86,7 +86,9 @@ fn services(token: &MacaroonRef<'_>) -> Option<BTreeMap<String, Grant>> {
         let named = service_list(list)?;
         held = Some(match held {
             None => named,
-            Some(before) => before.into_iter().filter(|(name, grant)| named.get(name) == Some(grant)).collect(),
+            Some(before) => {
+                before.into_iter().filter(|(name, grant)| named.get(name) == Some(grant)).collect()
+            }
         });
     }
     let mut held = held?;
@@ -101,7 +103,9 @@ fn service_list(list: &str) -> Option<BTreeMap<String, Grant>> {
     for entry in list.split(',') {
         let (name, tier) = entry.rsplit_once(':')?;
         let grant = Grant { tier: tier.to_owned(), capabilities: BTreeSet::new() };
-        if name.is_empty() || services.len() == SERVICES_MAX || services.insert(name.to_owned(), grant).is_some()
+        if name.is_empty()
+            || services.len() == SERVICES_MAX
+            || services.insert(name.to_owned(), grant).is_some()
         {
             return None;
         }

@@ -45,7 +45,8 @@ impl Trust {
     /// TLS settings for a client, speaking HTTP/2 or HTTP/1.1.
     pub(crate) fn client_config(&self) -> Result<ClientConfig, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         let mut config = match self {
             Self::System => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
             Self::Only(path) => builder
@@ -84,15 +85,15 @@ struct Named {
 impl Named {
     fn read(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self, TrustError> {
         let unreadable = || TrustError::File { path: path.to_owned() };
-        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .map_err(|_| unreadable())?;
+        let certificates: Vec<CertificateDer<'static>> =
+            CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|_| unreadable())?;
         if certificates.is_empty() {
             return Err(unreadable());
         }
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates.iter().cloned());
-        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().ok();
+        let chains =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().ok();
         Ok(Self { certificates, chains, algorithms: provider.signature_verification_algorithms })
     }
 }

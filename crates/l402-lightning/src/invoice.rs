@@ -54,6 +54,9 @@ impl Invoice {
         let raw = signed.raw_invoice();
         let fields = Fields::of(raw)?;
         let digest = signature::digest(text).ok_or(InvoiceError::Malformed)?;
+        if digest != *signed.signable_hash() {
+            return Err(InvoiceError::NotCanonical);
+        }
         let payee =
             signature::payee(&digest, signed.signature(), fields.payee).ok_or(InvoiceError::Signature)?;
         Ok(Self {
@@ -205,6 +208,10 @@ pub enum InvoiceError {
     /// It ends too early, or a field is not what its tag says.
     #[error("the invoice is malformed")]
     Malformed,
+    /// Its fields would be written differently: leading zeros, stray padding bits. BOLT 11 forbids that, and two
+    /// readers could take it for two invoices.
+    #[error("the invoice is not written in the one way that BOLT 11 allows")]
+    NotCanonical,
     /// Not a Lightning invoice, or one for a network nobody uses.
     #[error("the invoice is for an unknown network")]
     UnknownNetwork,
@@ -323,18 +330,20 @@ impl<'a> Fields<'a> {
                 }
                 TaggedField::PayeePubKey(value) => once(&mut payee, value, InvoiceField::Payee)?,
                 TaggedField::ExpiryTime(value) => {
-                    once(&mut expiry, value.as_seconds(), InvoiceField::Expiry)?
+                    once(&mut expiry, value.as_seconds(), InvoiceField::Expiry)?;
                 }
                 TaggedField::MinFinalCltvExpiryDelta(value) => {
                     once(&mut cltv, value.0, InvoiceField::MinFinalCltvExpiry)?;
                 }
-                TaggedField::Features(value) => once(&mut features, value, InvoiceField::Features)?,
+                TaggedField::Features(value) => {
+                    if value.requires_unknown_bits() {
+                        return Err(InvoiceError::Features);
+                    }
+                    once(&mut features, (), InvoiceField::Features)?;
+                }
                 TaggedField::Fallback(_) | TaggedField::PrivateRoute(_) | TaggedField::PaymentMetadata(_) => {
                 }
             }
-        }
-        if features.is_some_and(|features| features.requires_unknown_bits()) {
-            return Err(InvoiceError::Features);
         }
         Ok(Self {
             payment_hash: hash.ok_or(InvoiceError::Missing(InvoiceField::PaymentHash))?,

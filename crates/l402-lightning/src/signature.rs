@@ -26,8 +26,8 @@ pub(crate) fn curve() -> &'static Secp256k1<All> {
 /// The digest that an invoice's signature is made over: the SHA-256 of the prefix's text and the data without the
 /// signature, padded with zero bits to whole bytes.
 ///
-/// It is taken from the text as it was received. Encoding the parsed fields again may give other bytes (an integer
-/// with leading zeros is enough), and with them another payee.
+/// It is taken from the text as it was received. The parser takes its own from the fields, written again; where the two
+/// differ (an integer with leading zeros is enough), readers disagree about the payee.
 ///
 /// `None` if the text has no such parts.
 pub(crate) fn digest(text: &str) -> Option<[u8; 32]> {

@@ -5,7 +5,10 @@
 //! `HMAC(signature, HMAC(signature, vid) || HMAC(signature, caveat))`.
 //! Source: the format file of libmacaroons, which all other libraries follow.
 
-use crate::{CaveatRef, hmac::{FixedKey, hmac}};
+use crate::{
+    CaveatRef,
+    hmac::{FixedKey, hmac},
+};
 use std::sync::LazyLock;
 
 /// The constant is the key and the secret is the message.

@@ -244,9 +244,11 @@ fn put(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.push(tag);
     let mut len = bytes.len();
     while len > 0x7f {
-        out.push(u8::try_from(len & 0x7f).unwrap_or_default() | 0x80);
+        let [low, ..] = len.to_le_bytes();
+        out.push(low | 0x80);
         len >>= 7;
     }
-    out.push(u8::try_from(len).unwrap_or_default());
+    let [low, ..] = len.to_le_bytes();
+    out.push(low);
     out.extend_from_slice(bytes);
 }

@@ -85,3 +85,24 @@ fn hash(mut state: State, first: Option<Block>, message: &[u8]) -> [u8; 32] {
     }
     digest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FixedKey, hmac};
+    use ::hmac::{Hmac, KeyInit, Mac};
+    use sha2::Sha256;
+
+    #[test]
+    fn it_is_what_the_hmac_crate_computes_for_every_length() {
+        let key: [u8; 32] = std::array::from_fn(|at| u8::try_from(at * 7 % 251).unwrap());
+        let message: Vec<u8> = (0..700).map(|at| u8::try_from(at % 253).unwrap()).collect();
+        for len in 0..=message.len() {
+            let message = &message[..len];
+            let mut reference = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+            reference.update(message);
+            let expected: [u8; 32] = reference.finalize().into_bytes().into();
+            assert_eq!(hmac(&key, message), expected, "{len} bytes");
+            assert_eq!(FixedKey::new(&key).hmac(message), expected, "{len} bytes, kept key");
+        }
+    }
+}

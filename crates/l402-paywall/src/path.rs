@@ -166,12 +166,9 @@ fn is_plain(path: &[u8]) -> bool {
     let mut previous = 0;
     for &byte in path {
         let plain = match byte {
-            b'/' => previous != b'/',
-            b'.' => previous != b'/', // a dot segment may start here: look closer
+            b'/' | b'.' => previous != b'/', // after a slash: merged by some, or the start of a dot segment
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => true,
-            b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'='
-            | b':' | b'@' => true,
-            _ => false,
+            _ => b"-_~!$&'()*+,=:@".contains(&byte),
         };
         if !plain {
             return false;

@@ -123,12 +123,13 @@ impl Refusal {
     /// clients buy again on a 402 and are locked out by a 401.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Missing | Self::Unproven(VerifyError::Signature) => StatusCode::PAYMENT_REQUIRED,
             Self::NotAllowed(ClearError::Undecodable | ClearError::Widened)
             | Self::Malformed(_)
             | Self::NotSoldHere
             | Self::Unproven(VerifyError::Preimage | VerifyError::ThirdParty) => StatusCode::UNAUTHORIZED,
-            Self::NotAllowed(_) => StatusCode::PAYMENT_REQUIRED,
+            Self::Missing | Self::Unproven(VerifyError::Signature) | Self::NotAllowed(_) => {
+                StatusCode::PAYMENT_REQUIRED
+            }
             Self::NotMinted(MintRefusal::Limited { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotMinted(MintRefusal::Token(_)) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotMinted(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,

@@ -5,10 +5,12 @@
 //! token's HMAC chain needs it, with every reusable state kept. Rounds alternate, and medians are compared, so that a
 //! busy machine slows both.
 
+#![expect(clippy::expect_used, reason = "a bench may fail")]
+
 use hkdf::Hkdf;
 use l402::{
-    Access, Credential, Identifier, Name, OfferScheme, Permit, Preimage, RootKey, RootKeys, Satisfiers, TokenId,
-    TokenSpec, authorization_value, clear, mint, verify,
+    Access, Credential, Identifier, Name, OfferScheme, Permit, Preimage, RootKey, RootKeys, Satisfiers,
+    TokenId, TokenSpec, authorization_value, clear, mint, verify,
 };
 use sha2::{Sha256, block_api::compress256};
 use std::{
@@ -72,7 +74,8 @@ impl Scene {
             client: None,
             now: NOW,
         };
-        let credential = Credential::read(lines.into_iter(), std::iter::empty()).expect("readable").expect("one");
+        let credential =
+            Credential::read(lines.into_iter(), std::iter::empty()).expect("readable").expect("one");
         let token = verify(credential, &self.keys).expect("ours");
         clear(&token, &self.satisfiers, &access).expect("allowed")
     }

@@ -1,6 +1,6 @@
 //! The text form of a restriction: `condition=value`.
 
-use crate::name::{Name, is_name, is_name_byte};
+use crate::name::{Name, is_name_byte, starts_name};
 
 /// One restriction, split but not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,9 @@ impl<'a> Caveat<'a> {
         let text = str::from_utf8(bytes).map_err(|_| CaveatError::NotUtf8)?;
         let end = bytes.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(bytes.len());
         let (condition, rest) = text.split_at(end);
+        let is_condition = starts_name(bytes) && end <= Self::CONDITION_MAX_LEN;
         match rest.strip_prefix('=') {
-            Some(value) if is_name(condition.as_bytes(), Self::CONDITION_MAX_LEN) => Ok(Self { condition, value }),
+            Some(value) if is_condition => Ok(Self { condition, value }),
             _ if rest.contains('=') => Err(CaveatError::Condition),
             _ => Err(CaveatError::NoSeparator),
         }

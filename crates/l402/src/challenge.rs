@@ -126,7 +126,9 @@ impl OfferScheme {
     }
 
     fn of(word: &[u8]) -> Option<Self> {
-        [Self::L402, Self::Lsat].into_iter().find(|scheme| word.eq_ignore_ascii_case(scheme.as_str().as_bytes()))
+        [Self::L402, Self::Lsat]
+            .into_iter()
+            .find(|scheme| word.eq_ignore_ascii_case(scheme.as_str().as_bytes()))
     }
 }
 

@@ -1,10 +1,8 @@
 //! Judging the caveats of a verified token for one request.
 
 use crate::{
-    Access, Caveat, CaveatFault, Identifier, Name, PaymentHash, Satisfier, Satisfiers, TokenId, UnknownCaveats,
-    VerifiedToken,
-    encoding::canonical_u64,
-    satisfiers::Rule,
+    Access, Caveat, CaveatFault, Identifier, Name, PaymentHash, Satisfier, Satisfiers, TokenId,
+    UnknownCaveats, VerifiedToken, encoding::canonical_u64, name::is_name, satisfiers::Rule,
 };
 use l402_macaroon::MacaroonRef;
 
@@ -55,7 +53,11 @@ pub enum ClearError {
 ///
 /// `access.service` has to be the service that `satisfiers` were built for; anything else is
 /// [`ClearError::WrongService`].
-pub fn clear(token: &VerifiedToken, satisfiers: &Satisfiers, access: &Access<'_>) -> Result<Permit, ClearError> {
+pub fn clear(
+    token: &VerifiedToken,
+    satisfiers: &Satisfiers,
+    access: &Access<'_>,
+) -> Result<Permit, ClearError> {
     if access.service != satisfiers.service().as_str() {
         return Err(ClearError::WrongService);
     }
@@ -198,7 +200,9 @@ impl<'t> Clearance<'t> {
         }
         require_subset(self.capabilities.replace(value), value)?;
         match self.access.capability {
-            Some(needed) if !entries(value).any(|name| name == needed.as_bytes()) => Err(ClearError::CapabilityMissing),
+            Some(needed) if !entries(value).any(|name| name == needed.as_bytes()) => {
+                Err(ClearError::CapabilityMissing)
+            }
             _ => Ok(()),
         }
     }
@@ -213,7 +217,12 @@ impl<'t> Clearance<'t> {
     }
 
     /// One value is allowed, so a repetition can only say the same again.
-    fn judge_constraint(&mut self, index: usize, caveat: &Caveat<'t>, demanded: &str) -> Result<(), ClearError> {
+    fn judge_constraint(
+        &mut self,
+        index: usize,
+        caveat: &Caveat<'t>,
+        demanded: &str,
+    ) -> Result<(), ClearError> {
         let is_met = caveat.value == demanded;
         match self.previous(index, caveat.condition) {
             Some(_) if is_met => Ok(()),
@@ -269,8 +278,4 @@ fn require_subset(previous: Option<&str>, current: &str) -> Result<(), ClearErro
 
 fn entries(list: &str) -> impl Iterator<Item = &[u8]> {
     list.as_bytes().split(|&byte| byte == b',')
-}
-
-fn is_name(text: &[u8]) -> bool {
-    crate::name::is_name(text, Name::MAX_LEN)
 }

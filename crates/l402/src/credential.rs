@@ -6,6 +6,7 @@ use crate::{
     field::elements,
 };
 use l402_macaroon::{DecodeError, LimitError, Limits, Macaroon, MacaroonRef};
+use std::borrow::Cow;
 use subtle::ConstantTimeEq;
 
 /// Longest credential in bytes of header text.
@@ -81,20 +82,14 @@ impl Credential {
         authorization: impl Iterator<Item = &'h [u8]>,
         macaroon_headers: impl Iterator<Item = &'h [u8]>,
     ) -> Result<Option<Self>, CredentialError> {
-        let from_authorization = authorization
-            .flat_map(elements)
-            .filter_map(scheme_of)
-            .map(|(scheme, rest)| Self::from_authorization(scheme, rest));
-        let from_headers = macaroon_headers.flat_map(elements).map(Self::from_macaroon_header);
-
-        let mut found: Option<Self> = None;
-        for credential in from_authorization.chain(from_headers) {
-            let credential = credential?;
-            match &found {
-                Some(earlier) if !earlier.is_same(&credential) => return Err(CredentialError::Several),
-                Some(_) => {}
-                None => found = Some(credential),
+        let mut found = None;
+        for element in authorization.flat_map(elements) {
+            if let Some((scheme, rest)) = scheme_of(element) {
+                Self::keep(&mut found, Self::from_authorization(scheme, rest)?)?;
             }
+        }
+        for element in macaroon_headers.flat_map(elements) {
+            Self::keep(&mut found, Self::from_macaroon_header(element)?)?;
         }
         Ok(found)
     }
@@ -169,8 +164,14 @@ impl Credential {
         Ok(Self { macaroon, identifier, preimage, scheme })
     }
 
-    fn is_same(&self, other: &Self) -> bool {
-        self.macaroon == other.macaroon && bool::from(self.preimage.ct_eq(&other.preimage))
+    /// Rights of two credentials are never added up: the second has to be the first again.
+    fn keep(found: &mut Option<Self>, next: Self) -> Result<(), CredentialError> {
+        let Some(earlier) = found else {
+            *found = Some(next);
+            return Ok(());
+        };
+        let is_same = earlier.macaroon == next.macaroon && bool::from(earlier.preimage.ct_eq(&next.preimage));
+        if is_same { Ok(()) } else { Err(CredentialError::Several) }
     }
 }
 
@@ -178,6 +179,16 @@ impl Credential {
 /// others are the application's own.
 pub fn is_l402_authorization(value: &[u8]) -> bool {
     elements(value).any(|element| scheme_of(element).is_some())
+}
+
+/// The application's own part of an `Authorization` line: the line itself if nothing in it is for the gateway, and
+/// otherwise its other elements, `None` if there are none.
+pub fn application_authorization(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !is_l402_authorization(value) {
+        return Some(Cow::Borrowed(value));
+    }
+    let own: Vec<&[u8]> = elements(value).filter(|element| scheme_of(element).is_none()).collect();
+    if own.is_empty() { None } else { Some(Cow::Owned(own.join(&b", "[..]))) }
 }
 
 /// Our scheme word at the start of an element, and what follows it.

@@ -44,10 +44,7 @@ pub(crate) fn encode_token(bytes: &[u8]) -> String {
 
 /// Strips the padding; `None` unless it fills up the last group or is absent.
 fn without_padding(text: &[u8]) -> Option<&[u8]> {
-    let digits = match text {
-        [digits @ .., b'=', b'='] | [digits @ .., b'='] => digits,
-        _ => return Some(text),
-    };
+    let ([digits @ .., b'=', b'='] | [digits @ .., b'=']) = text else { return Some(text) };
     let is_whole = text.len().is_multiple_of(4) && !digits.ends_with(b"=");
     is_whole.then_some(digits)
 }

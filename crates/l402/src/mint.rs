@@ -88,7 +88,8 @@ impl TokenSpec {
 
     fn check_constraint_names(&self) -> Result<(), MintError> {
         for (index, (name, _)) in self.constraints.iter().enumerate() {
-            let is_standard = |suffix: &str| name.as_str().strip_suffix(suffix).is_some_and(ends_like_a_service);
+            let is_standard =
+                |suffix: &str| name.as_str().strip_suffix(suffix).is_some_and(ends_like_a_service);
             if is_standard("capabilities") || is_standard("valid_until") {
                 return Err(MintError::ReservedConstraint);
             }
@@ -113,15 +114,17 @@ impl TokenSpec {
         let own = |suffix: &str| standard(&self.service, suffix);
 
         let services = value_of("services").and_then(|value| value.split_once(':'));
-        let has_service = services
-            .is_some_and(|(name, tier)| name == self.service.as_str() && canonical_u64(tier.as_bytes()) == Some(self.tier));
+        let has_service = services.is_some_and(|(name, tier)| {
+            name == self.service.as_str() && canonical_u64(tier.as_bytes()) == Some(self.tier)
+        });
         let has_capabilities = value_of(&own("capabilities")).is_some_and(|value| {
             let mut names = value.split(',').filter(|name| !name.is_empty());
             names.by_ref().eq(self.capabilities.iter().map(Name::as_str))
         });
         let has_constraints = (self.constraints.iter())
             .all(|(name, value)| value_of(&own(name.as_str())) == Some(value.as_str()));
-        let has_expiry = value_of(&own("valid_until")).map(|until| canonical_u64(until.as_bytes())) == self.valid_until.map(Some);
+        let has_expiry = value_of(&own("valid_until")).map(|until| canonical_u64(until.as_bytes()))
+            == self.valid_until.map(Some);
         let count = 2 + self.constraints.len() + usize::from(self.valid_until.is_some());
         has_service && has_capabilities && has_constraints && has_expiry && token.caveat_count() == count
     }

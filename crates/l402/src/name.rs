@@ -25,7 +25,7 @@ impl TryFrom<&str> for Name {
     type Error = NameError;
 
     fn try_from(text: &str) -> Result<Self, NameError> {
-        if is_name(text.as_bytes(), Self::MAX_LEN) { Ok(Self(text.into())) } else { Err(NameError) }
+        if is_name(text.as_bytes()) { Ok(Self(text.into())) } else { Err(NameError) }
     }
 }
 
@@ -55,11 +55,14 @@ impl fmt::Debug for Name {
     }
 }
 
-/// The grammar of names, for names of another greatest length too.
-pub(crate) fn is_name(text: &[u8], max_len: usize) -> bool {
-    text.first().is_some_and(|first| !matches!(first, b'_' | b'-'))
-        && text.len() <= max_len
-        && text.iter().all(|&byte| is_name_byte(byte))
+/// The grammar of names.
+pub(crate) fn is_name(text: &[u8]) -> bool {
+    starts_name(text) && text.len() <= Name::MAX_LEN && text.iter().all(|&byte| is_name_byte(byte))
+}
+
+/// Whether the first byte is a letter or digit.
+pub(crate) fn starts_name(text: &[u8]) -> bool {
+    text.first().is_some_and(|first| matches!(first, b'a'..=b'z' | b'0'..=b'9'))
 }
 
 pub(crate) fn is_name_byte(byte: u8) -> bool {

@@ -97,12 +97,13 @@ impl fmt::Debug for Preimage {
 pub(crate) fn fixed_hex<const N: usize>(text: &[u8]) -> Result<[u8; N], HexError> {
     let (pairs, []) = text.as_chunks::<2>() else { return Err(HexError) };
     let pairs: &[[u8; 2]; N] = pairs.try_into().map_err(|_| HexError)?;
-    let mut is_hex = true;
-    let bytes = pairs.map(|[high, low]| {
-        is_hex &= high.is_ascii_hexdigit() & low.is_ascii_hexdigit();
-        nibble(high) << 4 | nibble(low)
-    });
-    if is_hex { Ok(bytes) } else { Err(HexError) }
+    let mut bytes = [0; N];
+    let mut faults = 0;
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        faults |= u8::from(!high.is_ascii_hexdigit()) | u8::from(!low.is_ascii_hexdigit());
+        *byte = nibble(*high) << 4 | nibble(*low);
+    }
+    if faults == 0 { Ok(bytes) } else { Err(HexError) }
 }
 
 /// `0`-`9` are 0x30 to 0x39, `A`-`F` and `a`-`f` are 1 to 6 above 0x40 and 0x60.

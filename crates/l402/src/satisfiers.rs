@@ -110,7 +110,9 @@ impl Satisfiers {
             return Rule::Custom(custom.as_ref());
         }
         match self.owner(condition) {
-            Some((owner, "capabilities" | "valid_until")) if owner != self.service.as_str() => Rule::Elsewhere,
+            Some((owner, "capabilities" | "valid_until")) if owner != self.service.as_str() => {
+                Rule::Elsewhere
+            }
             Some(_) => Rule::Unknown,
             None => Rule::Foreign,
         }
@@ -142,6 +144,7 @@ impl fmt::Debug for Satisfiers {
 
 impl SatisfiersBuilder {
     /// Demands `<service>_<name>=<value>` of every token: one without it, or with another value, opens nothing.
+    #[expect(clippy::needless_pass_by_value, reason = "a builder takes its parts")]
     pub fn constraint(mut self, name: Name, value: impl Into<String>) -> Self {
         let condition = standard(&self.0.service, name.as_str());
         self.0.own.push((condition, OwnRule::Constraint(value.into())));

@@ -9,7 +9,11 @@ pub struct OsEntropy;
 
 impl Entropy for OsEntropy {
     /// A machine that cannot give random bytes cannot mint: the request that asked ends as an internal error.
-    #[expect(clippy::disallowed_methods, clippy::expect_used, reason = "the edge; predictable ids must never be minted")]
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::expect_used,
+        reason = "the edge; predictable ids must never be minted"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives random bytes");
     }

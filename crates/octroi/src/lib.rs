@@ -1,3 +1,15 @@
-//! The Octroi gateway: charge for any HTTP or gRPC API over the Lightning Network
+//! The Octroi gateway: charge for any HTTP or gRPC API over the Lightning Network.
+//!
+//! The binary only parses its arguments; everything else is here, so that tests and other programs can start a gateway
+//! in their own process. The engine of a paid API is `l402_paywall`; this crate puts it behind sockets.
 
+pub mod commands;
 pub mod config;
+pub mod edge;
+pub mod gateway;
+pub mod lightning;
+pub mod listener;
+pub mod ops;
+pub mod proxy;
+pub mod start;
+pub mod telemetry;

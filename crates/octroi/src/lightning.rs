@@ -2,7 +2,8 @@
 
 use l402::PaymentHash;
 use l402_lightning::{
-    BoxFuture, Invoice, InvoiceRequest, InvoiceState, Invoicer, InvoicerCapabilities, InvoicerError, Settlement,
+    BoxFuture, Invoice, InvoiceRequest, InvoiceState, Invoicer, InvoicerCapabilities, InvoicerError,
+    Settlement,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +19,7 @@ impl Deadline {
         Self { node, limit }
     }
 
-    async fn bounded<T>(
-        &self,
-        call: BoxFuture<'_, Result<T, InvoicerError>>,
-    ) -> Result<T, InvoicerError> {
+    async fn bounded<T>(&self, call: BoxFuture<'_, Result<T, InvoicerError>>) -> Result<T, InvoicerError> {
         tokio::time::timeout(self.limit, call).await.unwrap_or(Err(InvoicerError::Timeout))
     }
 }

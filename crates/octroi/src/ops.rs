@@ -7,11 +7,7 @@ use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 /// A scraper and a prober need few connections; more are a mistake.
@@ -71,7 +67,11 @@ pub async fn serve(listener: TcpListener, telemetry: Arc<Telemetry>, readiness: 
     }
 }
 
-fn respond(request: &Request<Incoming>, telemetry: &Telemetry, readiness: &Readiness) -> Response<Full<Bytes>> {
+fn respond(
+    request: &Request<Incoming>,
+    telemetry: &Telemetry,
+    readiness: &Readiness,
+) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET or HEAD\n".into());
     }
@@ -84,7 +84,9 @@ fn respond(request: &Request<Incoming>, telemetry: &Telemetry, readiness: &Readi
         }
         "/metrics" => {
             let mut text = telemetry.meters.render();
-            text.push_str("# HELP octroi_access_log_dropped_total Access lines dropped because stderr was too slow.\n");
+            text.push_str(
+                "# HELP octroi_access_log_dropped_total Access lines dropped because stderr was too slow.\n",
+            );
             text.push_str("# TYPE octroi_access_log_dropped_total counter\n");
             text.push_str(&format!("octroi_access_log_dropped_total {}\n", telemetry.access.dropped()));
             answer(StatusCode::OK, "text/plain; version=0.0.4", text)

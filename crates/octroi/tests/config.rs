@@ -1,5 +1,7 @@
 //! Config files as people write them, and every message they get back.
 
+#![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
+
 use octroi::config::{Config, ConfigError, KeySource, Surroundings, UpstreamTrust};
 use proptest::prelude::*;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
@@ -28,8 +30,8 @@ fn top(lines: &str) -> Vec<String> {
 
 /// The messages about one service, whose first line is line 4 and whose keys begin in column 5.
 fn service(lines: &str) -> Vec<String> {
-    let lines: String = lines.lines().map(|line| format!("    {line}\n")).collect();
-    let lines = lines.replacen("    ", "  - ", 1);
+    let lines = lines.replace('\n', "\n    ");
+    let lines = format!("  - {lines}\n");
     messages(&format!("{HEAD}services:\n{lines}"))
 }
 
@@ -120,165 +122,155 @@ impl std::fmt::Debug for SoundConfig<'_> {
 
 #[test]
 fn problems_of_the_file_itself_are_named() {
-    insta::assert_debug_snapshot!(
-        "file",
-        [
-            "",
-            "# only a comment\n",
-            "{}",
-            "just text",
-            "- a\n- list\n",
-            "a: [1, 2\nb: 3\n",
-            "a: b: c\n",
-            "\tlisten: 1\n",
-            "%YAML 1.2\n---\na: 1\n",
-            "? [a]\n: 1\n",
-            "listen: &here 127.0.0.1:1\nops: *here\n",
-            "listen: !!str 127.0.0.1:1\n",
-            "listen: 127.0.0.1:1\n---\nops: 127.0.0.1:2\n",
-            "<<: { a: 1 }\n",
-            "\u{0}",
-        ]
-        .map(|text| (text, messages(text)))
-    );
+    let told = [
+        "",
+        "# only a comment\n",
+        "{}",
+        "just text",
+        "- a\n- list\n",
+        "a: [1, 2\nb: 3\n",
+        "a: b: c\n",
+        "\tlisten: 1\n",
+        "%YAML 1.2\n---\na: 1\n",
+        "? [a]\n: 1\n",
+        "listen: &here 127.0.0.1:1\nops: *here\n",
+        "listen: !!str 127.0.0.1:1\n",
+        "listen: 127.0.0.1:1\n---\nops: 127.0.0.1:2\n",
+        "<<: { a: 1 }\n",
+        "\u{0}",
+    ]
+    .map(|text| (text, messages(text)));
+    insta::assert_debug_snapshot!("file", told);
 }
 
 #[test]
 fn problems_of_top_level_keys_are_named() {
-    insta::assert_debug_snapshot!(
-        "top_level",
-        [
-            "listne: 127.0.0.1:1",
-            "meter: {}",
-            "listen: 8402",
-            "listen: localhost:8402",
-            "listen: []",
-            "listen: [127.0.0.1:1, oops]",
-            "listen: 0.0.0.0:8402",
-            "listen: [127.0.0.1:1, { address: \"[::]:443\" }]",
-            "listen: { adress: 127.0.0.1:1 }",
-            "listen: { address: 127.0.0.1:1, tls: { certificate: a.pem } }",
-            "listen: { address: 127.0.0.1:1, trusted_proxies: [10.1.2.3/8] }",
-            "listen: [127.0.0.1:1, 127.0.0.1:1]",
-            "ops: 127.0.0.1:8402",
-            "ops: 0.0.0.0:8403",
-            "ops:",
-            "data_dir: 5",
-            "keys: {}",
-            "keys: { file: a, secret: \"${SET}\" }",
-            "keys: { secret: hunter2 }",
-            "keys: { secret: \"${UNSET}\" }",
-            "keys: { secret: \"${SET}\" }",
-            "keys: { file: \"${HOME}/keys\" }",
-            "keys: { secret: ${SET} }",
-            "limits: { header: 64 }",
-            "limits: { header: 1KiB }",
-            "limits: { connections: 0 }",
-            "limits: { connections: 5.5 }",
-            "limits: { connections: \"5\" }",
-            "limits: { mint: { per_network: 30 } }",
-            "limits: { mint: { total: 30/minute } }",
-            "limits: 5",
-            "timeouts: { idle: 75 }",
-            "timeouts: { idle: 75 seconds }",
-            "timeouts: { idle: 0s }",
-            "location: \"\"",
-            "location: naïve",
-            "location: true",
-            "ops: 127.0.0.1:8404\nops: 127.0.0.1:8405",
-        ]
-        .map(|text| (text, top(text)))
-    );
+    let told = [
+        "listne: 127.0.0.1:1",
+        "meter: {}",
+        "listen: 8402",
+        "listen: localhost:8402",
+        "listen: []",
+        "listen: [127.0.0.1:1, oops]",
+        "listen: 0.0.0.0:8402",
+        "listen: [127.0.0.1:1, { address: \"[::]:443\" }]",
+        "listen: { adress: 127.0.0.1:1 }",
+        "listen: { address: 127.0.0.1:1, tls: { certificate: a.pem } }",
+        "listen: { address: 127.0.0.1:1, trusted_proxies: [10.1.2.3/8] }",
+        "listen: [127.0.0.1:1, 127.0.0.1:1]",
+        "ops: 127.0.0.1:8402",
+        "ops: 0.0.0.0:8403",
+        "ops:",
+        "data_dir: 5",
+        "keys: {}",
+        "keys: { file: a, secret: \"${SET}\" }",
+        "keys: { secret: hunter2 }",
+        "keys: { secret: \"${UNSET}\" }",
+        "keys: { secret: \"${SET}\" }",
+        "keys: { file: \"${HOME}/keys\" }",
+        "keys: { secret: ${SET} }",
+        "limits: { header: 64 }",
+        "limits: { header: 1KiB }",
+        "limits: { connections: 0 }",
+        "limits: { connections: 5.5 }",
+        "limits: { connections: \"5\" }",
+        "limits: { mint: { per_network: 30 } }",
+        "limits: { mint: { total: 30/minute } }",
+        "limits: 5",
+        "timeouts: { idle: 75 }",
+        "timeouts: { idle: 75 seconds }",
+        "timeouts: { idle: 0s }",
+        "location: \"\"",
+        "location: naïve",
+        "location: true",
+        "ops: 127.0.0.1:8404\nops: 127.0.0.1:8405",
+    ]
+    .map(|text| (text, top(text)));
+    insta::assert_debug_snapshot!("top_level", told);
 }
 
 #[test]
 fn problems_of_the_node_are_named() {
-    insta::assert_debug_snapshot!(
-        "node",
-        [
-            "",
-            "lightning: {}\n",
-            "lightning: loopback\n",
-            "lightning: { backend: loopbak }\n",
-            "lightning: { backend: lnd }\n",
-            "lightning: { backend: loopback, loopback: { wallet: 0.0.0.0:8403 } }\n",
-            "lightning: { backend: loopback, loopback: { wallet: 127.0.0.1:8402 } }\n",
-            "lightning: { backend: loopback, timeout: 5 }\n",
-            "lightning: { backend: loopback, invoice_expiry: 500ms }\n",
-        ]
-        .map(|text| (text, messages(&format!("{text}{TAIL}"))))
-    );
+    let told = [
+        "",
+        "lightning: {}\n",
+        "lightning: loopback\n",
+        "lightning: { backend: loopbak }\n",
+        "lightning: { backend: lnd }\n",
+        "lightning: { backend: loopback, loopback: { wallet: 0.0.0.0:8403 } }\n",
+        "lightning: { backend: loopback, loopback: { wallet: 127.0.0.1:8402 } }\n",
+        "lightning: { backend: loopback, timeout: 5 }\n",
+        "lightning: { backend: loopback, invoice_expiry: 500ms }\n",
+    ]
+    .map(|text| (text, messages(&format!("{text}{TAIL}"))));
+    insta::assert_debug_snapshot!("node", told);
 }
 
 #[test]
 fn problems_of_a_service_are_named() {
     let sound = "name: a\npath: /a/\nupstream: http://a\n";
-    insta::assert_debug_snapshot!(
-        "service",
-        [
-            "prcie: 10 sat",
-            "price: 10",
-            "price: 10.5",
-            "price: 10 sats",
-            "price: 0 sat",
-            "price: 22000000000000001 sat",
-            "price: 2100000000000001 sat",
-            "price: -1 sat",
-            "access: payed\nprice: 1 sat",
-            "access: true\nprice: 1 sat",
-            "access: free",
-            "host: http://a.example\nprice: 1 sat",
-            "host: [a.example, \"*\"]\nprice: 1 sat",
-            "price: 1 sat\ntier: -1",
-            "price: 1 sat\ntier: \"1\"",
-            "price: 1 sat\nvalid_for: 3600",
-            "price: 1 sat\nvalid_for: 0s",
-            "price: 1 sat\nlegacy_lsat: yes",
-            "price: 1 sat\nunknown_caveats: skipp",
-            "price: 1 sat\ncors: https://app.example",
-            "price: 1 sat\ncors: { origins: [https://app.example/] }",
-            "price: 1 sat\nallow_in_path: [double_slashes]",
-            "price: 1 sat\nhost_header: upsteam",
-            "price: 1 sat\nrewrite: v2",
-            "price: 1 sat\nupstream_protocol: http2",
-            "price: 1 sat\nupstream_ca: ca.pem",
-            "price: 1 sat\ninsecure_tls: true",
-            "price: 1 sat\npass_headers: [accept, x-reel-ip]",
-            "price: 1 sat\ncapabilities: [Read]",
-            "price: 1 sat\nconstraints: { region: 5, Region: eu, valid_until: never }",
-            "price: 1 sat\nconstraints: { region: \"a\\nb\" }",
-            "price: 1 sat\nroutes: [{ path: /a/x, price: 5 sat }]",
-            "price: 1 sat\nroutes: [{ path: /a/x, capability: export }]",
-            "price: 1 sat\nroutes: [{ path: /b, access: free }]",
-            "price: 1 sat\nroutes: [{ path: /a/x, methods: [POTS] }]",
-            "price: 1 sat\nroutes: [{ path: /a/x, methods: [post, TRACE] }]",
-            "price: 1 sat\nroutes: [{ path: /a/x, access: free }, { path: /a/x, access: paid }]",
-            "price: 1 sat\nroutes: [{ path: /a/x, upstream: http://b }]",
-            "price: ${PRICE} sat",
-        ]
-        .map(|text| (text, service(&format!("{sound}{text}"))))
-    );
+    let told = [
+        "prcie: 10 sat",
+        "price: 10",
+        "price: 10.5",
+        "price: 10 sats",
+        "price: 0 sat",
+        "price: 22000000000000001 sat",
+        "price: 2100000000000001 sat",
+        "price: -1 sat",
+        "access: payed\nprice: 1 sat",
+        "access: true\nprice: 1 sat",
+        "access: free",
+        "host: http://a.example\nprice: 1 sat",
+        "host: [a.example, \"*\"]\nprice: 1 sat",
+        "price: 1 sat\ntier: -1",
+        "price: 1 sat\ntier: \"1\"",
+        "price: 1 sat\nvalid_for: 3600",
+        "price: 1 sat\nvalid_for: 0s",
+        "price: 1 sat\nlegacy_lsat: yes",
+        "price: 1 sat\nunknown_caveats: skipp",
+        "price: 1 sat\ncors: https://app.example",
+        "price: 1 sat\ncors: { origins: [https://app.example/] }",
+        "price: 1 sat\nallow_in_path: [double_slashes]",
+        "price: 1 sat\nhost_header: upsteam",
+        "price: 1 sat\nrewrite: v2",
+        "price: 1 sat\nupstream_protocol: http2",
+        "price: 1 sat\nupstream_ca: ca.pem",
+        "price: 1 sat\ninsecure_tls: true",
+        "price: 1 sat\npass_headers: [accept, x-reel-ip]",
+        "price: 1 sat\ncapabilities: [Read]",
+        "price: 1 sat\nconstraints: { region: 5, Region: eu, valid_until: never }",
+        "price: 1 sat\nconstraints: { region: \"a\\nb\" }",
+        "price: 1 sat\nroutes: [{ path: /a/x, price: 5 sat }]",
+        "price: 1 sat\nroutes: [{ path: /a/x, capability: export }]",
+        "price: 1 sat\nroutes: [{ path: /b, access: free }]",
+        "price: 1 sat\nroutes: [{ path: /a/x, methods: [POTS] }]",
+        "price: 1 sat\nroutes: [{ path: /a/x, methods: [post, TRACE] }]",
+        "price: 1 sat\nroutes: [{ path: /a/x, access: free }, { path: /a/x, access: paid }]",
+        "price: 1 sat\nroutes: [{ path: /a/x, upstream: http://b }]",
+        "price: ${PRICE} sat",
+    ]
+    .map(|text| (text, service(&format!("{sound}{text}"))));
+    insta::assert_debug_snapshot!("service", told);
 }
 
 #[test]
 fn problems_of_what_a_service_must_say_are_named() {
-    insta::assert_debug_snapshot!(
-        "service_keys",
-        [
-            "name: a",
-            "name: A\npath: /\nupstream: http://a\nprice: 1 sat",
-            "name: 5\npath: /\nupstream: http://a\nprice: 1 sat",
-            "name: a\npath: a\nupstream: http://a\nprice: 1 sat",
-            "name: a\npath: /a/../b\nupstream: http://a\nprice: 1 sat",
-            "name: a\npath: ~^/(a\nupstream: http://a\nprice: 1 sat",
-            "name: a\npath: /a\nupstream: http://a\nprice: 1 sat\nrewrite: /b/",
-            "name: a\npath: /\nupstream: a:9000\nprice: 1 sat",
-            "name: a\npath: /\nupstream: http://u:p@a\nprice: 1 sat",
-            "name: a\npath: /\nupstream: http://a/base\nprice: 1 sat",
-            "name: a\npath: /\nupstream: https://a\nprice: 1 sat\ninsecure_tls: true\nupstream_ca: ca.pem",
-        ]
-        .map(|text| (text, service(text)))
-    );
+    let told = [
+        "name: a",
+        "name: A\npath: /\nupstream: http://a\nprice: 1 sat",
+        "name: 5\npath: /\nupstream: http://a\nprice: 1 sat",
+        "name: a\npath: a\nupstream: http://a\nprice: 1 sat",
+        "name: a\npath: /a/../b\nupstream: http://a\nprice: 1 sat",
+        "name: a\npath: ~^/(a\nupstream: http://a\nprice: 1 sat",
+        "name: a\npath: /a\nupstream: http://a\nprice: 1 sat\nrewrite: /b/",
+        "name: a\npath: /\nupstream: a:9000\nprice: 1 sat",
+        "name: a\npath: /\nupstream: http://u:p@a\nprice: 1 sat",
+        "name: a\npath: /\nupstream: http://a/base\nprice: 1 sat",
+        "name: a\npath: /\nupstream: https://a\nprice: 1 sat\ninsecure_tls: true\nupstream_ca: ca.pem",
+    ]
+    .map(|text| (text, service(text)));
+    insta::assert_debug_snapshot!("service_keys", told);
 }
 
 #[test]
@@ -287,30 +279,31 @@ fn problems_between_services_are_named() {
         let one = |keys: &str| format!("  - {{ upstream: \"http://a\", price: 1 sat, {keys} }}\n");
         messages(&format!("{HEAD}services:\n{}{}", one(first), one(second)))
     };
-    insta::assert_debug_snapshot!(
-        "between_services",
-        [
-            ("name: a, path: /a/", "name: a, path: /b/"),
-            ("name: a, path: /a/", "name: a_b, path: /b/"),
-            ("name: a, path: /a/", "name: ab, path: /a/"),
-            ("name: a, path: /a/, host: x.example", "name: b, path: /a/, host: [y.example, X.example]"),
-            ("name: a, path: /a/, routes: [{ path: /a/b/, access: free }]", "name: b, path: /a/b/"),
-        ]
-        .map(|(first, second)| (first, second, pair(first, second)))
-    );
+    let told = [
+        ("name: a, path: /a/", "name: a, path: /b/"),
+        ("name: a, path: /a/", "name: a_b, path: /b/"),
+        ("name: a, path: /a/", "name: ab, path: /a/"),
+        ("name: a, path: /a/, host: x.example", "name: b, path: /a/, host: [y.example, X.example]"),
+        ("name: a, path: /a/, routes: [{ path: /a/b/, access: free }]", "name: b, path: /a/b/"),
+    ]
+    .map(|(first, second)| (first, second, pair(first, second)));
+    insta::assert_debug_snapshot!("between_services", told);
 }
 
 #[test]
 fn a_token_too_large_for_header_limits_is_refused() {
     let capabilities: Vec<String> = (0..20).map(|index| format!("capability-number-{index}")).collect();
-    let text = format!("name: a\npath: /\nupstream: http://a\nprice: 1 sat\ncapabilities: [{}]", capabilities.join(", "));
+    let text = format!(
+        "name: a\npath: /\nupstream: http://a\nprice: 1 sat\ncapabilities: [{}]",
+        capabilities.join(", ")
+    );
     let messages = service(&text);
     assert!(matches!(messages.as_slice(), [message] if message.contains("more than 450")), "{messages:?}");
 }
 
 #[test]
 fn all_problems_are_reported_at_once_in_file_order() {
-    let text = r#"listen: 0.0.0.0:8402
+    let text = r"listen: 0.0.0.0:8402
 opps: 127.0.0.1:8404
 lightning:
   backend: loopback
@@ -335,7 +328,7 @@ services:
     path: /maps2/
     upstream: http://127.0.0.1:9000
     valid_for: forever
-"#;
+";
     insta::assert_debug_snapshot!("all_at_once", messages(text));
 }
 
@@ -357,15 +350,26 @@ fn files_are_looked_at_and_named_with_what_is_wrong() {
         let error = Config::load(&config).map_or_else(|error| error.to_string(), |_| String::new());
         error.replace(&folder.path().display().to_string(), "")
     };
-    let tls = |key: &str| format!("listen: {{ address: 127.0.0.1:0, tls: {{ certificate: open.key, key: {key} }} }}");
+    let tls = |key: &str| {
+        format!("listen: {{ address: 127.0.0.1:0, tls: {{ certificate: open.key, key: {key} }} }}")
+    };
     for (lines, message) in [
-        (tls("absent.key"), "/octroi.yaml:3:69: listen.tls.key: /absent.key: there is no such file"),
-        (tls("open.key"), "/octroi.yaml:3:69: listen.tls.key: /open.key has mode 0644; others must not read it: chmod 600 /open.key"),
+        (tls("absent.key"), "/octroi.yaml:3:68: listen.tls.key: /absent.key: there is no such file"),
+        (
+            tls("open.key"),
+            "/octroi.yaml:3:68: listen.tls.key: /open.key has mode 0644; others must not read it: chmod 600 /open.key",
+        ),
         (tls("shared.key"), ""),
-        (tls("data"), "/octroi.yaml:3:69: listen.tls.key: /data is not a file"),
-        ("data_dir: data".to_owned(), "/octroi.yaml:3:11: data_dir: /data has mode 0755; others must not read it: chmod 700 /data"),
+        (tls("data"), "/octroi.yaml:3:68: listen.tls.key: /data is not a file"),
+        (
+            "data_dir: data".to_owned(),
+            "/octroi.yaml:3:11: data_dir: /data has mode 0755; others must not read it: chmod 700 /data",
+        ),
         ("data_dir: open.key".to_owned(), "/octroi.yaml:3:11: data_dir: /open.key is not a folder"),
-        ("keys: { secret: file:absent }".to_owned(), "/octroi.yaml:3:17: keys.secret: /absent: there is no such file"),
+        (
+            "keys: { secret: file:absent }".to_owned(),
+            "/octroi.yaml:3:17: keys.secret: /absent: there is no such file",
+        ),
         (
             "keys: { secret: file:open.key }".to_owned(),
             "/octroi.yaml:3:17: keys.secret: the keys are incomplete or were changed: the checksum at their end does not match",
@@ -381,21 +385,26 @@ fn a_missing_config_is_named() {
     assert_eq!(error.to_string(), "/nonexistent/octroi.yaml: there is no such file");
     let found = Config::find(Some(Path::new("named.yaml"))).expect("a named file is taken as it is");
     assert_eq!(found, Path::new("named.yaml"));
-    let error = ConfigError::NotFound(vec!["octroi.yaml".into(), "/etc/octroi/octroi.yaml".into()]).to_string();
+    let error =
+        ConfigError::NotFound(vec!["octroi.yaml".into(), "/etc/octroi/octroi.yaml".into()]).to_string();
     assert!(error.contains("octroi init"), "{error}");
 }
 
 #[test]
 fn ten_thousand_routes_are_read() {
-    let routes: String = (0..10_000).map(|n| format!("      - {{ path: /a/{n}, access: free }}\n")).collect();
-    let text = format!("{HEAD}services:\n  - name: a\n    path: /a/\n    upstream: http://a\n    price: 1 sat\n    routes:\n{routes}");
+    let routes: String = (0..10_000)
+        .fold(String::new(), |all, n| all + &format!("      - {{ path: /a/{n}, access: free }}\n"));
+    let text = format!(
+        "{HEAD}services:\n  - name: a\n    path: /a/\n    upstream: http://a\n    price: 1 sat\n    routes:\n{routes}"
+    );
     let config = parse(&text).unwrap_or_else(|messages| panic!("{messages:?}"));
     assert_eq!(config.routes.services()[0].rules().len(), 10_001);
 }
 
 /// The config that the reference shows.
 fn documented() -> String {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md")).expect("the page");
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md"))
+        .expect("the page");
     let (_, rest) = page.split_once("```yaml\n# octroi.yaml\n").expect("an example");
     rest.split_once("```").expect("its end").0.to_owned()
 }

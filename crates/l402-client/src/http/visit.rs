@@ -70,7 +70,12 @@ fn clean_target(url: &Url) -> Result<(Url, Origin), OriginError> {
 }
 
 impl Visit {
-    pub(crate) fn new(url: &Url, method: Method, headers: HeaderMap, payload: Payload) -> Result<Self, OriginError> {
+    pub(crate) fn new(
+        url: &Url,
+        method: Method,
+        headers: HeaderMap,
+        payload: Payload,
+    ) -> Result<Self, OriginError> {
         let (url, origin) = clean_target(url)?;
         Ok(Self { named: origin.clone(), url, origin, method, headers, payload, hops: 0, strayed: false })
     }

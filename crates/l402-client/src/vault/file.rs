@@ -135,8 +135,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<PurchaseRecord, RecordError> {
     }
     let file: RecordFile = serde_json::from_slice(bytes).map_err(|_| RecordError::Form)?;
     let token = STANDARD.decode(file.token.0.as_bytes()).map_err(|_| RecordError::Field("token"))?;
-    let token =
-        Macaroon::parse(token, &Limits::default()).map_err(|_| RecordError::Field("token"))?;
+    let token = Macaroon::parse(token, &Limits::default()).map_err(|_| RecordError::Field("token"))?;
     let mut record = PurchaseRecord {
         origin: file.origin.parse().map_err(|_| RecordError::Field("origin"))?,
         scope: file.scope.parse().map_err(|_| RecordError::Field("scope"))?,

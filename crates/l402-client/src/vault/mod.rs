@@ -1,10 +1,12 @@
 //! What outlives a process: tokens, intents, locks. Everything below one folder, private to its owner.
 //!
-//! `tokens/<origin>/<payment hash>.json` holds one purchase each, `locks/<origin>/<scope>.lock` who is buying.
+//! `tokens/<origin>/<payment hash>.json` holds one purchase each, `locks/<origin>/<scope>.lock` who is
+//! buying, `downloads/` what unfinished downloads are of.
 //! A purchase file that cannot be read stops the purchase rather than being skipped: it may be a payment.
 
 mod file;
 mod lock;
+mod partial;
 mod private;
 mod record;
 
@@ -16,6 +18,7 @@ use thiserror::Error;
 
 pub use file::RecordError;
 pub use lock::{LockAttempt, LockOwner, ScopeLock};
+pub use partial::Partial;
 pub use private::PrivateFileError;
 pub use record::{PaidToken, PurchaseRecord, Stage, Standing};
 
@@ -30,6 +33,7 @@ const RECORDS_MAX: usize = 10_000;
 pub struct Vault {
     tokens: PathBuf,
     locks: PathBuf,
+    downloads: PathBuf,
 }
 
 /// Why the vault cannot be used. Always found out before a payment.
@@ -63,8 +67,12 @@ pub enum VaultError {
 impl Vault {
     /// Opens the vault in `root`, creating it where it is missing.
     pub fn open(root: &Path) -> Result<Self, VaultError> {
-        let vault = Self { tokens: root.join("tokens"), locks: root.join("locks") };
-        for folder in [root, &vault.tokens, &vault.locks] {
+        let vault = Self {
+            tokens: root.join("tokens"),
+            locks: root.join("locks"),
+            downloads: root.join("downloads"),
+        };
+        for folder in [root, &vault.tokens, &vault.locks, &vault.downloads] {
             private::folder(folder)?;
         }
         Ok(vault)

@@ -12,7 +12,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// Largest file that is read: a record holds a token (4 KiB) and an invoice (7 KiB) as text.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
+const FILE_BYTES_MAX: usize = 64 * 1024;
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// Any right for group or others.
@@ -90,11 +90,11 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateFil
     };
     let metadata = file.metadata().map_err(at)?;
     check(path, &metadata, Kind::File)?;
-    if metadata.len() > FILE_BYTES_MAX {
+    if metadata.len() > FILE_BYTES_MAX as u64 {
         return Err(PrivateFileError::TooLarge { path: path.to_owned() });
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX as usize));
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(at)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX));
+    file.take(FILE_BYTES_MAX as u64).read_to_end(&mut bytes).map_err(at)?;
     Ok(Some(bytes))
 }
 

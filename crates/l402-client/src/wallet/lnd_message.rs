@@ -35,8 +35,8 @@ pub(super) struct Line {
 #[derive(Deserialize)]
 struct Payment {
     status: String,
-    #[serde(default)]
-    payment_preimage: String,
+    #[serde(default, rename = "payment_preimage")]
+    preimage: String,
     #[serde(default)]
     value_msat: Number,
     #[serde(default)]
@@ -149,7 +149,7 @@ fn is_credential_refusal(message: &str) -> bool {
 impl Payment {
     fn paid(&self) -> Result<Paid, PayError> {
         let garbled = PayError::OutcomeUnknown(UnknownCause::Garbled);
-        let preimage = preimage(&self.payment_preimage)?;
+        let preimage = preimage(&self.preimage)?;
         let amount = self.value_msat.msat().ok_or_else(|| garbled.clone())?;
         let fee = self.fee_msat.msat().ok_or(garbled)?;
         Ok(Paid { preimage, amount, fee })

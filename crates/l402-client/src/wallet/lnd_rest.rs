@@ -19,7 +19,7 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use zeroize::Zeroizing;
 
 use super::lnd_message::{Line, NodeInfo, SendRequest};
-use super::{WalletError, WalletRequest};
+use super::{Opening, WalletError, WalletRequest};
 use crate::origin::Origin;
 use crate::tls::Trust;
 
@@ -44,7 +44,7 @@ struct LndRest {
 }
 
 /// Opens `loopback:`, `lnd+http://` and `lnd+https://` wallets.
-pub(super) fn open(request: WalletRequest) -> BoxFuture<'static, Result<Arc<dyn Payer>, WalletError>> {
+pub(super) fn open(request: WalletRequest) -> Opening {
     Box::pin(async move {
         let mut wallet = LndRest::new(&request)?;
         wallet.ask_network(request.address.network).await?;
@@ -92,8 +92,7 @@ impl LndRest {
             self.network = named;
             return Ok(());
         }
-        let answer = self.question(self.get("v1/getinfo")).await?;
-        let (status, body) = answer;
+        let (status, body) = self.question(self.get("v1/getinfo"), Extent::Whole).await?;
         if status != StatusCode::OK {
             return Err(not_ready(status, &body));
         }
@@ -104,21 +103,33 @@ impl LndRest {
 
     /// Asks about a payment that cannot exist: a wallet that may not answer this could never be asked after a crash.
     async fn ask_permission(&self) -> Result<(), WalletError> {
-        let (status, body) = self.question(self.track(PaymentHash::from_bytes([0; 32]))).await?;
+        let (status, body) =
+            self.question(self.track(PaymentHash::from_bytes([0; 32])), Extent::FirstLine).await?;
         match Line::read(&body) {
             Some(line) if line.says_not_found() => Ok(()),
             _ => Err(not_ready(status, &body)),
         }
     }
 
-    /// Sends a question and reads the first line of its answer.
-    async fn question(&self, request: RequestBuilder) -> Result<(StatusCode, BytesMut), WalletError> {
+    /// Sends a question and reads its answer.
+    async fn question(
+        &self,
+        request: RequestBuilder,
+        extent: Extent,
+    ) -> Result<(StatusCode, BytesMut), WalletError> {
         let unreachable = || WalletError::NotReady(NotSent::Unreachable);
         let answer = async {
             let mut response = request.send().await.map_err(|_| unreachable())?;
             let status = response.status();
-            let line = Lines::default().next(&mut response).await.map_err(|_| unreachable())?;
-            Ok((status, line.unwrap_or_default()))
+            let mut lines = Lines::default();
+            let mut body = BytesMut::new();
+            while let Some(line) = lines.next(&mut response).await.map_err(|_| unreachable())? {
+                body.extend_from_slice(&line);
+                if extent == Extent::FirstLine || body.len() > LINE_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok((status, body))
         };
         tokio::time::timeout(QUESTION_TIMEOUT, answer).await.map_err(|_| unreachable())?
     }
@@ -225,6 +236,13 @@ impl Payer for LndRest {
     }
 }
 
+/// How much of an answer is read: a stream of updates never ends by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    FirstLine,
+    Whole,
+}
+
 /// The lines of an answer, each at most [`LINE_BYTES_MAX`]; the last one may lack its line feed.
 #[derive(Default)]
 struct Lines {
@@ -279,7 +297,7 @@ fn not_ready(status: StatusCode, line: &[u8]) -> WalletError {
 
 /// The macaroon as hex: from the address's file, else from the environment, else none.
 fn macaroon(request: &WalletRequest) -> Result<Option<Zeroizing<String>>, WalletError> {
-    let is_hex = |bytes: &[u8]| bytes.len() % 2 == 0 && bytes.iter().all(u8::is_ascii_hexdigit);
+    let is_hex = |bytes: &[u8]| bytes.len().is_multiple_of(2) && bytes.iter().all(u8::is_ascii_hexdigit);
     if let Some(path) = &request.address.macaroon {
         let unreadable = |source| WalletError::CredentialFile { path: path.clone(), source };
         let bytes = Zeroizing::new(std::fs::read(path).map_err(unreadable)?);
@@ -288,7 +306,8 @@ fn macaroon(request: &WalletRequest) -> Result<Option<Zeroizing<String>>, Wallet
             return Err(WalletError::CredentialForm);
         }
         // LND writes binary files; hex is what people make of them.
-        let hex = if is_hex(text) { String::from_utf8_lossy(text).into_owned() } else { hex::encode(&*bytes) };
+        let hex =
+            if is_hex(text) { String::from_utf8_lossy(text).into_owned() } else { hex::encode(&*bytes) };
         return Ok(Some(Zeroizing::new(hex)));
     }
     match &request.credentials.macaroon_hex {

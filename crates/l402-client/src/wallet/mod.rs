@@ -24,8 +24,11 @@ const KINDS: &[Kind] = &[
 
 struct Kind {
     name: &'static str,
-    open: fn(WalletRequest) -> BoxFuture<'static, Result<Arc<dyn Payer>, WalletError>>,
+    open: fn(WalletRequest) -> Opening,
 }
+
+/// A wallet being opened.
+type Opening = BoxFuture<'static, Result<Arc<dyn Payer>, WalletError>>;
 
 /// Which wallet to open, and with what.
 #[derive(Debug, Clone)]

@@ -104,7 +104,9 @@ fn keyed(key: &[u8; 32]) -> HmacSha256 {
 /// One output of a keyed HMAC.
 fn prf(keyed: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = keyed.clone();
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().into()
 }
 

@@ -128,7 +128,7 @@ impl Draft {
         match self.amount {
             AmountText::None | AmountText::Exactly(_) => {}
             AmountText::SubMilliSatoshi => {
-                (raw.hrp.raw_amount, raw.hrp.si_prefix) = (Some(1), Some(SiPrefix::Pico))
+                (raw.hrp.raw_amount, raw.hrp.si_prefix) = (Some(1), Some(SiPrefix::Pico));
             }
             AmountText::TooLarge => (raw.hrp.raw_amount, raw.hrp.si_prefix) = (Some(u64::MAX), None),
         }

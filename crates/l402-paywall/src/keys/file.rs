@@ -24,13 +24,14 @@ const EPOCHS_MAX: usize = 64;
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The master keys of all epochs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyFile {
     epochs: Vec<Epoch>,
     current: usize,
 }
 
 /// One epoch: an id in every token it mints, and two independent masters.
+#[derive(Clone)]
 pub struct Epoch {
     id: EpochId,
     created: u64,

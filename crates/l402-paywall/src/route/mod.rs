@@ -16,8 +16,8 @@ use l402::{Name, Satisfiers, TokenSpec};
 use l402_lightning::MilliSat;
 use std::collections::HashMap;
 
-/// All services of a gateway and what their requests cost.
-#[derive(Debug)]
+/// All services of a gateway and what their requests cost. An empty table routes nothing.
+#[derive(Debug, Default)]
 pub struct RouteTable {
     services: Vec<Service>,
     exact_hosts: HashMap<Box<str>, PathIndex<usize>>,

@@ -98,13 +98,11 @@ impl House {
 
     /// The status and reason that a request gets; a forwarded one is `200 admitted`.
     pub fn verdict(&self, head: &Parts) -> (u16, &'static str) {
-        match self.gate.admit(head, &client(), now()) {
-            Ok(_) => (200, "admitted"),
-            Err(_) => {
-                let answer = self.answer(head);
-                (answer.response.status().as_u16(), answer.refusal.reason())
-            }
+        if self.gate.admit(head, &client(), now()).is_ok() {
+            return (200, "admitted");
         }
+        let answer = self.answer(head);
+        (answer.response.status().as_u16(), answer.refusal.reason())
     }
 
     /// What the gateway answers to a request that it refuses.

@@ -11,10 +11,11 @@ use super::{
         Presence::{Absent, Default, Defaults, Required},
         Reader, Shape, section,
     },
-    tree::{Node, Value},
+    tree::{Node, ScalarKind, Value},
     value::{
         Address, Backend, Connections, FilePath, HeadSize, HostHeader, Location, Network, Origin, Pairs,
-        PassedHeader, PathOddity, Period, RewritePrefix, Seconds, SecretSource, Tier, UpstreamProtocol, UpstreamUrl,
+        PassedHeader, PathOddity, Period, RewritePrefix, Seconds, SecretSource, Tier, UpstreamProtocol,
+        UpstreamUrl,
     },
 };
 use http::Method;
@@ -74,8 +75,8 @@ section! {
 section! {
     /// Where the master keys are: either of the two.
     KeysSection {
-        /// Key file, mode 0600. It is made on the very first start, when there is no data folder yet, and never
-        /// silently after that.
+        /// Key file, mode 0600. It is made on the very first start, when the data folder is empty or not there, and
+        /// never beside existing data.
         file: FilePath = Absent("`keys` in `data_dir`"), "./octroi-data/keys";
         /// The text of a key file, kept in an environment variable or a mounted secret.
         secret: SecretSource = Absent("`file` counts"), "\"${OCTROI_KEYS}\"";
@@ -149,17 +150,17 @@ section! {
     ServiceSection {
         /// Its name in tokens, logs and metrics. Tokens are bound to it: after a change old tokens open nothing.
         name: Name = Required, "weather";
-        /// The host it answers to, exact or `*.example.com`; or a list of them.
+        /// The host it answers to, or a list of hosts. `*.` covers every name below.
         host: OneOrMany<HostPattern> = Absent("any host"), "api.example.com";
-        /// The paths it answers to: `/dir/` for everything below, `/file` for one path, `~^/regex` for an expression.
+        /// The paths it answers to. Nothing else reaches the upstream.
         path: PathPattern = Required, "/weather/";
-        /// Where its requests go: scheme, host and port.
+        /// Where its requests go. The certificate of an `https` upstream is verified.
         upstream: UpstreamUrl = Required, "http://127.0.0.1:9000";
         /// `paid`; `free` to forward without payment; `shadow` to forward everything and only count what would have
         /// been refused.
         access: AccessMode = Default("paid"), "free";
-        /// What one token costs. Needed unless nothing here is paid by it.
-        price: MilliSat = Absent("only where `access` is `free` or `shadow`"), "10 sat";
+        /// What one token costs.
+        price: MilliSat = Absent("none: `access` is `free` or `shadow`, or every paid route has its own"), "10 sat";
         /// How long a token can be used, counted from its challenge.
         valid_for: Seconds = Absent("tokens do not expire"), "1h";
         /// Tier written into tokens. A change makes old tokens useless here.
@@ -204,7 +205,7 @@ section! {
         path: PathPattern = Required, "/weather/export";
         /// The methods it covers.
         methods: List<Method> = Absent("all"), "[POST]";
-        /// `paid`, `free` or `shadow`.
+        /// Whether its requests are paid for.
         access: AccessMode = Absent("the service's"), "free";
         /// Its own price; needs a capability, so that the token says what was bought.
         price: MilliSat = Absent("the service's"), "500 sat";
@@ -260,7 +261,13 @@ impl FromNode for Cors {
         if matches!(node.value, Value::Mapping(_)) {
             return CorsSection::from_node(node, reader).map(Self::Section);
         }
-        bool::from_node(node, reader).map(Self::Any)
+        if let Value::Scalar(scalar) = &node.value
+            && matches!(scalar.kind(), ScalarKind::Flag(_))
+        {
+            return bool::from_node(node, reader).map(Self::Any);
+        }
+        reader.mismatch(node, Self::shape().expected());
+        None
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where in the file something stands, and what it is called there.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A position in the config file, both counted from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +78,9 @@ pub(super) fn spell(steps: &[Step]) -> String {
                 path.push('.');
                 path.push_str(key);
             }
-            Step::Index(index) => path.push_str(&format!("[{index}]")),
+            Step::Index(index) => {
+                let _ = write!(path, "[{index}]"); // a String takes everything
+            }
         }
     }
     path

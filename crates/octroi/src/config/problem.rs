@@ -115,6 +115,14 @@ pub enum Fault {
         /// What is there.
         found: Found,
     },
+    /// A number or boolean that would be valid as text.
+    #[error("{} is {found} to YAML; put it in quotes", Quoted(text))]
+    NeedsQuotes {
+        /// What stands there.
+        text: String,
+        /// What it is.
+        found: Found,
+    },
     /// A number where its unit decides what it means.
     #[error("{} has no unit; write {}", Quoted(number), Choices(number, units))]
     BareNumber {
@@ -126,8 +134,14 @@ pub enum Fault {
     /// `${NAME}` where nothing secret is expected.
     #[error("`${{...}}` is only read where a key holds a secret; write the value itself")]
     NotASecret,
+    /// Something else where only the place of a secret is expected. It may be the secret, so it is not repeated.
+    #[error("a secret is never written into the config; expected {expected}")]
+    SecretWritten {
+        /// What it takes.
+        expected: String,
+    },
     /// A word that is not one of the words.
-    #[error("unknown value {}, {}", Quoted(word), Suggest(suggestion, words))]
+    #[error("unknown value {}, {}", Quoted(word), Suggest(*suggestion, words))]
     UnknownWord {
         /// The word.
         word: String,
@@ -212,7 +226,9 @@ pub enum UrlFault {
     #[error("its port is not a number from 1 to 65535")]
     Port,
     /// A path or a query.
-    #[error("leave the path and query out; paths are forwarded as they were matched, `rewrite` changes their beginning")]
+    #[error(
+        "leave the path and query out; paths are forwarded as they were matched, `rewrite` changes their beginning"
+    )]
     Path,
 }
 
@@ -313,8 +329,8 @@ impl fmt::Display for Found {
         f.write_str(match self {
             Self::List => "a list",
             Self::Section => "a section (`key: value` lines)",
-            Self::Number => "a number (quote it if it is meant as text)",
-            Self::Flag => "`true` or `false` (quote it if it is meant as text)",
+            Self::Number => "a number",
+            Self::Flag => "a boolean",
             Self::Text => "text",
         })
     }
@@ -362,7 +378,7 @@ impl fmt::Display for Choices<'_> {
     }
 }
 
-struct Suggest<'a>(&'a Option<&'static str>, &'a [&'static str]);
+struct Suggest<'a>(Option<&'static str>, &'a [&'static str]);
 
 impl fmt::Display for Suggest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -378,7 +394,9 @@ struct PatternFault<'a>(&'a PatternError);
 impl fmt::Display for PatternFault<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            PatternError::NotAPath => f.write_str("not a path: it starts with `/`, or with `~` for a regular expression"),
+            PatternError::NotAPath => {
+                f.write_str("not a path: it starts with `/`, or with `~` for a regular expression")
+            }
             // The regex crate draws the expression over several lines; the last one says what is wrong.
             PatternError::Regex(error) => {
                 let text = error.to_string();
@@ -423,7 +441,8 @@ pub enum ConfigError {
 }
 
 fn lines(name: &str, problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(|problem| format!("{name}:{}: {problem}", problem.at)).collect();
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{name}:{}: {problem}", problem.at)).collect();
     lines.join("\n")
 }
 

@@ -39,7 +39,9 @@ fn property(key: &Key) -> Map<String, Value> {
     schema.insert("description".to_owned(), json!(text(key.doc)));
     if let Presence::Default(default) = key.presence {
         let typed = match shape {
-            Shape::Scalar(Form::Flag | Form::Count { .. }) => serde_json::from_str(default).unwrap_or_default(),
+            Shape::Scalar(Form::Flag | Form::Count { .. }) => {
+                serde_json::from_str(default).unwrap_or_default()
+            }
             _ => json!(default),
         };
         schema.insert("default".to_owned(), typed);

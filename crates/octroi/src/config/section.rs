@@ -135,7 +135,8 @@ impl Reader {
         for entry in entries {
             if !known().any(|name| name == entry.key) {
                 let suggestion = resembling(&entry.key, known());
-                let fault = Fault::UnknownKey { key: entry.key.clone(), suggestion, known: known().collect() };
+                let fault =
+                    Fault::UnknownKey { key: entry.key.clone(), suggestion, known: known().collect() };
                 self.report(entry.key_at, fault);
             }
         }
@@ -224,7 +225,12 @@ macro_rules! section {
 pub(super) use section;
 
 /// Decodes one key of a section, or the default that it is declared with.
-pub(super) fn field<T: FromNode>(key: &Key, entries: &[Entry], section: Place, reader: &mut Reader) -> Field<T> {
+pub(super) fn field<T: FromNode>(
+    key: &Key,
+    entries: &[Entry],
+    section: Place,
+    reader: &mut Reader,
+) -> Field<T> {
     let default;
     let node = match (entries.iter().find(|entry| entry.key == key.name), key.presence) {
         (Some(entry), _) => &entry.value,
@@ -259,13 +265,21 @@ impl<T: FromScalar> FromNode for T {
         let text = scalar.text.as_str();
         let read = match (T::FORM, scalar.kind()) {
             (Form::Flag, ScalarKind::Flag(flag)) => T::parse(if flag { "true" } else { "false" }),
-            (Form::Count { .. }, ScalarKind::Number) => T::parse(text),
-            (Form::Text { units: units @ [_, ..], .. }, ScalarKind::Number) => {
+            (Form::Text { units: units @ [_, ..], .. }, ScalarKind::Number) if is_whole(text) => {
                 Err(Fault::BareNumber { number: text.to_owned(), units })
             }
-            (Form::Text { .. }, ScalarKind::Text) if text.contains("${") && !T::SECRET => Err(Fault::NotASecret),
-            (Form::Text { .. }, ScalarKind::Text) => T::parse(text),
-            (Form::Words(_), ScalarKind::Text | ScalarKind::Number | ScalarKind::Flag(_)) => T::parse(text),
+            (Form::Text { units: [], .. }, ScalarKind::Number) if T::parse(text).is_ok() => {
+                Err(Fault::NeedsQuotes { text: text.to_owned(), found: Found::Number })
+            }
+            (Form::Text { .. }, ScalarKind::Flag(_)) if T::parse(text).is_ok() => {
+                Err(Fault::NeedsQuotes { text: text.to_owned(), found: Found::Flag })
+            }
+            (Form::Text { .. }, ScalarKind::Text) if text.contains("${") && !T::SECRET => {
+                Err(Fault::NotASecret)
+            }
+            (Form::Text { .. }, ScalarKind::Text)
+            | (Form::Text { units: [_, ..], .. } | Form::Count { .. }, ScalarKind::Number)
+            | (Form::Words(_), ScalarKind::Text | ScalarKind::Number | ScalarKind::Flag(_)) => T::parse(text),
             _ => {
                 reader.mismatch(node, T::FORM.expected());
                 return None;
@@ -273,6 +287,10 @@ impl<T: FromScalar> FromNode for T {
         };
         read.map_err(|fault| reader.report(node.at, fault)).ok()
     }
+}
+
+fn is_whole(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl Form {
@@ -293,9 +311,7 @@ impl Shape {
         match self {
             Self::Scalar(form) => form.expected(),
             Self::List(item) => format!("a list, each item {}", item.expected()),
-            Self::Either(shapes) => {
-                shapes.iter().map(Self::expected).collect::<Vec<_>>().join(", or ")
-            }
+            Self::Either(shapes) => shapes.iter().map(Self::expected).collect::<Vec<_>>().join(", or "),
             Self::Pairs => "names with text values".to_owned(),
             Self::Section(_) => "a section (`key: value` lines)".to_owned(),
         }

@@ -228,10 +228,13 @@ mod tests {
 
     #[test]
     fn plain_scalars_are_numbers_flags_nothing_or_text_by_the_core_schema() {
-        for number in ["0", "-12", "+7", "0o17", "0xfF", "1.", ".5", "-1.5e-3", "1E9", ".inf", "-.INF", ".nan"] {
+        for number in
+            ["0", "-12", "+7", "0o17", "0xfF", "1.", ".5", "-1.5e-3", "1E9", ".inf", "-.INF", ".nan"]
+        {
             assert_eq!(kind(number), ScalarKind::Number, "{number}");
         }
-        for text in ["10 sat", "1_000", "127.0.0.1", "0o8", "0x", "e5", ".", "-", "1e", "yes", "-.nan", "1e+"] {
+        for text in ["10 sat", "1_000", "127.0.0.1", "0o8", "0x", "e5", ".", "-", "1e", "yes", "-.nan", "1e+"]
+        {
             assert_eq!(kind(text), ScalarKind::Text, "{text}");
         }
         assert_eq!(kind("True"), ScalarKind::Flag(true));

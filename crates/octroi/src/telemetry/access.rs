@@ -271,7 +271,11 @@ mod tests {
         let parsed: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(parsed["path"], "/a\"b\n");
         assert_eq!(parsed["ms"], 1.234);
-        assert!(text.ends_with("402 payment_required service=weather minted=10000msat client=192.0.2.1 ms=1.234\n"));
+        assert!(
+            text.ends_with(
+                "402 payment_required service=weather minted=10000msat client=192.0.2.1 ms=1.234\n"
+            )
+        );
     }
 
     #[test]

@@ -22,9 +22,10 @@ impl LogFormat {
 /// The target of access lines, so that `OCTROI_LOG=info,access=off` silences them alone.
 pub(super) const ACCESS_TARGET: &str = "access";
 
-/// Starts logging; levels come from `OCTROI_LOG` (`info` if unset). Returns whether access lines are wanted.
-pub fn init(format: LogFormat) -> bool {
-    let filter = EnvFilter::try_from_env("OCTROI_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Starts logging; levels come from `OCTROI_LOG`, or are `levels` if that is unset. Returns whether access lines are
+/// wanted.
+pub fn init(format: LogFormat, levels: &str) -> bool {
+    let filter = EnvFilter::try_from_env("OCTROI_LOG").unwrap_or_else(|_| EnvFilter::new(levels));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first subscriber.
     let _ = match format {

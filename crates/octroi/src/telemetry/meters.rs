@@ -38,16 +38,36 @@ impl Meters {
             .unwrap_or_else(|_| PrometheusBuilder::new()); // only an empty list of buckets is refused
         let recorder = builder.build_recorder();
         for (name, unit, help) in [
-            ("octroi_requests_total", Unit::Count, "Requests forwarded, by service, access and status class."),
-            ("octroi_refusals_total", Unit::Count, "Requests answered by the gateway itself, by service and reason."),
+            (
+                "octroi_requests_total",
+                Unit::Count,
+                "Requests forwarded, by service, access and status class.",
+            ),
+            (
+                "octroi_refusals_total",
+                Unit::Count,
+                "Requests answered by the gateway itself, by service and reason.",
+            ),
             ("octroi_challenges_total", Unit::Count, "Challenges minted, by service."),
-            ("octroi_challenges_msat_total", Unit::Count, "Sum of the prices of minted challenges, in millisatoshi."),
-            ("octroi_shadowed_total", Unit::Count, "Requests a shadow service would have refused, by service."),
+            (
+                "octroi_challenges_msat_total",
+                Unit::Count,
+                "Sum of the prices of minted challenges, in millisatoshi.",
+            ),
+            (
+                "octroi_shadowed_total",
+                Unit::Count,
+                "Requests a shadow service would have refused, by service.",
+            ),
             ("octroi_unknown_caveats_total", Unit::Count, "Foreign caveats that were skipped."),
         ] {
             recorder.describe_counter(name.into(), Some(unit), help.into());
         }
-        recorder.describe_gauge("octroi_connections".into(), Some(Unit::Count), "Open client connections.".into());
+        recorder.describe_gauge(
+            "octroi_connections".into(),
+            Some(Unit::Count),
+            "Open client connections.".into(),
+        );
         recorder.describe_gauge(
             "octroi_loopback_node".into(),
             None,
@@ -143,7 +163,8 @@ impl ServiceMeters {
             let labels = [("service", service), ("access", access), ("code", "2xx")];
             recorder.register_counter(&key("octroi_requests_total", &labels), &PLACE)
         };
-        let seconds = recorder.register_histogram(&key("octroi_request_seconds", &[("service", service)]), &PLACE);
+        let seconds =
+            recorder.register_histogram(&key("octroi_request_seconds", &[("service", service)]), &PLACE);
         Self { paid: served("paid"), free: served("free"), seconds }
     }
 }

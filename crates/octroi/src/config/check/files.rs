@@ -77,12 +77,13 @@ impl Checker<'_, '_> {
         }
     }
 
-    pub(super) fn secret_file(&self, path: &Path) -> Result<Zeroizing<String>, FileFault> {
-        read_text(path, SECRET_BYTES_MAX).map(Zeroizing::new)
-    }
-
     pub(super) fn variable(&self, name: &str) -> Result<Zeroizing<String>, FileFault> {
         let value = (self.surroundings.variable)(name).map(Zeroizing::new);
         value.ok_or_else(|| FileFault::NoVariable(name.to_owned()))
     }
+}
+
+/// A file that a secret store has put there; who may read it is the store's decision.
+pub(super) fn secret_file(path: &Path) -> Result<Zeroizing<String>, FileFault> {
+    read_text(path, SECRET_BYTES_MAX).map(Zeroizing::new)
 }

@@ -31,7 +31,8 @@ impl Checker<'_, '_> {
             claims.push(Claim { address: ops.value.0, at: ops.at, steps: vec![key("ops")], public: false });
         }
         let lightning = file.lightning.given();
-        let wallet = lightning.and_then(|lightning| lightning.loopback.given()).map(|loopback| &loopback.wallet);
+        let wallet =
+            lightning.and_then(|lightning| lightning.loopback.given()).map(|loopback| &loopback.wallet);
         if let Some(Field::Given(wallet)) = wallet {
             let steps = vec![key("lightning"), key("loopback"), key("wallet")];
             claims.push(Claim { address: wallet.value.0, at: wallet.at, steps, public: true });
@@ -41,7 +42,12 @@ impl Checker<'_, '_> {
         listeners.into_iter().collect()
     }
 
-    fn listener(&mut self, item: &Item<file::Listener>, several: bool, claims: &mut Vec<Claim>) -> Option<Listener> {
+    fn listener(
+        &mut self,
+        item: &Item<file::Listener>,
+        several: bool,
+        claims: &mut Vec<Claim>,
+    ) -> Option<Listener> {
         let mut steps = vec![key("listen")];
         steps.extend(several.then_some(Step::Index(item.index)));
         match &item.value {
@@ -95,7 +101,11 @@ impl Checker<'_, '_> {
             }
             if let Some(first) = claims[..index].iter().find(|other| collide(other.address, address)) {
                 let other = crate::config::place::spell(&first.steps);
-                self.report(claim.at, &claim.steps, Fault::Combination(Combination::AddressTwice { address, other }));
+                self.report(
+                    claim.at,
+                    &claim.steps,
+                    Fault::Combination(Combination::AddressTwice { address, other }),
+                );
             }
         }
     }

@@ -7,16 +7,20 @@ mod services;
 use super::{
     Surroundings,
     file::{ConfigFile, LightningSection, LimitsSection, TimeoutsSection},
-    place::{Place, Step},
-    problem::{Fault, Problem},
+    place::{Field, Place, Step},
+    problem::{Combination, Fault, Problem},
     settings::{Config, KeySource, Lightning, Limits, Node, Timeouts},
-    value::Backend,
+    value::{Backend, SecretSource},
 };
 use l402_paywall::{KeyFile, MintLimits};
 use std::path::PathBuf;
 
 /// Checks the file as a whole. `None` only where a problem has been reported; but a result may come with problems too.
-pub(super) fn check(file: &ConfigFile, surroundings: &Surroundings<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
+pub(super) fn check(
+    file: &ConfigFile,
+    surroundings: &Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Config> {
     let mut checker = Checker { surroundings, problems };
     let lightning = file.lightning.given().and_then(lightning);
     let listeners = checker.listeners(file);
@@ -53,7 +57,6 @@ impl Checker<'_, '_> {
     }
 
     fn keys(&mut self, file: &ConfigFile, data_dir: Option<&PathBuf>) -> Option<KeySource> {
-        use super::{place::Field, problem::Combination, value::SecretSource};
         let section = match &file.keys {
             Field::Absent => return data_dir.map(|folder| KeySource::File(folder.join("keys"))),
             Field::Faulty(_) => return None,
@@ -72,7 +75,7 @@ impl Checker<'_, '_> {
         let steps = [key("keys"), path];
         let text = match &source.value {
             SecretSource::Variable(name) => self.variable(name),
-            SecretSource::File(path) => self.secret_file(&self.path(path)),
+            SecretSource::File(path) => files::secret_file(&self.path(path)),
         };
         let text = text.map_err(|fault| self.report(source.at, &steps, Fault::File(fault))).ok()?;
         let keys = KeyFile::parse(&text).map_err(|fault| self.report(source.at, &steps, Fault::Keys(fault)));

@@ -12,7 +12,8 @@ use crate::config::{
 use l402::{Name, UnknownCaveats};
 use l402_lightning::MilliSat;
 use l402_paywall::{
-    AccessMode, PathOddities, PathPattern, ProblemKind, RouteSpec, RouteTable, ServiceSpec, SpecProblem,
+    AccessMode, HostPattern, PathOddities, PathPattern, ProblemKind, RouteSpec, RouteTable, ServiceSpec,
+    SpecProblem,
 };
 
 /// Stands in for a price that could not be read, so that its absence is not reported too.
@@ -137,7 +138,7 @@ impl Doubt {
     }
 }
 
-/// What the route table can be asked about the service. `None` where its hosts are in doubt: it might cover anything.
+/// What the route table can be asked about the service.
 fn draft(item: &Item<ServiceSection>) -> Option<Draft<'_>> {
     let service = &item.value;
     let hosts = match &service.host {
@@ -145,7 +146,7 @@ fn draft(item: &Item<ServiceSection>) -> Option<Draft<'_>> {
         Field::Given(list) if list.value.0.complete => {
             list.value.0.items.iter().map(|host| host.value.clone()).collect()
         }
-        Field::Given(_) | Field::Faulty(_) => return None,
+        Field::Given(_) | Field::Faulty(_) => vec![stand_in_host(item.index)],
     };
     let items = service.routes.given().map_or(&[][..], |list| &list.items);
     let routes: Vec<&Item<RouteSection>> = items.iter().filter(|route| is_placed(&route.value)).collect();
@@ -167,7 +168,11 @@ fn draft(item: &Item<ServiceSection>) -> Option<Draft<'_>> {
         price: price(&service.price),
         valid_for_secs: service.valid_for.given().map(|secs| u64::from(secs.0)),
         tier: service.tier.given().map_or(0, |tier| tier.0),
-        capabilities: capabilities.into_iter().flat_map(|list| &list.items).map(|name| name.value.clone()).collect(),
+        capabilities: capabilities
+            .into_iter()
+            .flat_map(|list| &list.items)
+            .map(|name| name.value.clone())
+            .collect(),
         constraints: service.constraints.given().map(constraints).unwrap_or_default(),
         legacy_lsat: service.legacy_lsat.given().copied().unwrap_or(true),
         unknown_caveats: service.unknown_caveats.given().copied().unwrap_or(UnknownCaveats::Skip),
@@ -234,6 +239,11 @@ fn oddities(service: &ServiceSection) -> PathOddities {
 /// A name that nobody would choose, in place of one that could not be read.
 fn stand_in_name(index: usize) -> Option<Name> {
     Name::try_from(format!("0000000000000000-unread-{index}").as_str()).ok()
+}
+
+/// A host that nobody has (RFC 6761 section 6.4).
+fn stand_in_host(index: usize) -> HostPattern {
+    HostPattern::Exact(format!("unread-{index}.invalid"))
 }
 
 /// A path that no request has.

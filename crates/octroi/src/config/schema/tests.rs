@@ -19,9 +19,13 @@ fn with_section(path: &str, section: &str) -> String {
     match path {
         "" => section.to_owned(),
         "listen[]" => format!("listen: [{section}]\n{lightning}\n{services}"),
-        "listen[].tls" => format!("listen: {{ address: \"127.0.0.1:0\", tls: {section} }}\n{lightning}\n{services}"),
+        "listen[].tls" => {
+            format!("listen: {{ address: \"127.0.0.1:0\", tls: {section} }}\n{lightning}\n{services}")
+        }
         "lightning" => format!("lightning: {section}\n{services}"),
-        "lightning.loopback" => format!("lightning: {{ backend: loopback, loopback: {section} }}\n{services}"),
+        "lightning.loopback" => {
+            format!("lightning: {{ backend: loopback, loopback: {section} }}\n{services}")
+        }
         "limits.mint" => format!("limits: {{ mint: {section} }}\n{lightning}\n{services}"),
         "services[]" => format!("{lightning}\nservices: [{section}]"),
         "services[].cors" => format!("{lightning}\nservices: [{{ {service}, cors: {section} }}]"),
@@ -105,21 +109,22 @@ fn each_key(path: &str, table: &'static Table, visit: &mut dyn FnMut(&str, &'sta
 
 fn each_section(path: &str, shape: &Shape, visit: &mut dyn FnMut(&str, &'static Key)) {
     match shape {
-        Shape::Scalar(_) | Shape::Pairs => {}
         Shape::Section(table) if path != "listen" => each_key(path, table, visit),
-        Shape::Section(_) => {}
+        Shape::Scalar(_) | Shape::Pairs | Shape::Section(_) => {}
         Shape::List(item) => each_section(&format!("{path}[]"), item, visit),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| each_section(path, shape, visit)),
     }
 }
 
-/// Every text form with its pattern and whether a text is read.
-fn text_forms() -> Vec<(&'static str, fn(&str) -> bool)> {
+/// The pattern of a text form, and whether a text is read.
+type TextForm = (&'static str, fn(&str) -> bool);
+
+fn text_forms() -> Vec<TextForm> {
     use crate::config::value::{
         Address, FilePath, HeadSize, Location, Network, Origin, PassedHeader, Period, RewritePrefix, Seconds,
         SecretSource, UpstreamUrl,
     };
-    fn form<T: FromScalar>() -> (&'static str, fn(&str) -> bool) {
+    fn form<T: FromScalar>() -> TextForm {
         let Form::Text { pattern, .. } = T::FORM else { panic!("not a text form") };
         (pattern, |text| T::parse(text).is_ok())
     }
@@ -175,7 +180,10 @@ fn committed(name: &str, expected: impl Fn(&str) -> String) {
     if std::env::var_os("OCTROI_WRITE_DOCS").is_some() {
         std::fs::write(&path, &expected).expect("the file is writable");
     } else {
-        assert!(found == expected, "docs/{name} is stale: run the octroi tests once with OCTROI_WRITE_DOCS=1");
+        assert!(
+            found == expected,
+            "docs/{name} is stale: run the octroi tests once with OCTROI_WRITE_DOCS=1"
+        );
     }
 }
 

@@ -9,5 +9,5 @@ pub use network::UpstreamUrl;
 pub(super) use network::{Address, Network, Origin, PassedHeader};
 pub(super) use quantity::{Connections, HeadSize, Period, Seconds, Tier};
 pub(super) use text::{FilePath, Location, Pairs, RewritePrefix, SecretSource};
-pub use word::{HostHeader, UpstreamProtocol};
 pub(super) use word::{Backend, PathOddity};
+pub use word::{HostHeader, UpstreamProtocol};

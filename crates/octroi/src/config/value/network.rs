@@ -89,7 +89,13 @@ impl UpstreamUrl {
             None => (authority, None),
         };
         let port = match port {
-            None => if tls { 443 } else { 80 },
+            None => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
             Some(port) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
                 port.parse().ok().filter(|port| *port != 0).ok_or(UrlFault::Port)?
             }
@@ -147,7 +153,7 @@ impl FromScalar for Origin {
 pub(in crate::config) struct PassedHeader(pub(in crate::config) HeaderName);
 
 /// Headers by which a client could speak as if it were a proxy, beside every `x-forwarded-...`.
-const REMOVED_HEADERS: [&str; 15] = [
+const REMOVED_HEADERS: [&str; 16] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -159,6 +165,7 @@ const REMOVED_HEADERS: [&str; 15] = [
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-original-host",
     "x-original-method",
     "x-original-url",
     "x-real-ip",
@@ -231,7 +238,14 @@ mod tests {
         for text in ["https://app.example", "http://localhost:3000", "https://[::1]:8443"] {
             assert!(Origin::parse(text).is_ok(), "{text}");
         }
-        for text in ["https://app.example/", "https://App.example", "https://app.example:443", "*", "null", "app.example"] {
+        for text in [
+            "https://app.example/",
+            "https://App.example",
+            "https://app.example:443",
+            "*",
+            "null",
+            "app.example",
+        ] {
             assert!(Origin::parse(text).is_err(), "{text}");
         }
     }

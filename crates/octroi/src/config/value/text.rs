@@ -61,7 +61,8 @@ impl FromScalar for RewritePrefix {
         if text.contains(['?', '#']) || !text.starts_with('/') || !text.ends_with('/') {
             return Err(Self::malformed(text));
         }
-        let pattern = |problem| Fault::Pattern { text: text.to_owned(), error: PatternError::Ambiguous(problem) };
+        let pattern =
+            |problem| Fault::Pattern { text: text.to_owned(), error: PatternError::Ambiguous(problem) };
         let path = CanonicalPath::parse(text).map_err(pattern)?;
         if path.oddities() != PathOddities::NONE {
             return Err(pattern(PathProblem::Oddity(path.oddities())));
@@ -103,14 +104,14 @@ impl FromScalar for SecretSource {
     const SECRET: bool = true;
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        // What stands here instead may be the secret itself, so it is not repeated in the message.
-        let refused = || Fault::Malformed { text: "..".to_owned(), expected: Self::FORM.expected() };
+        let refused = || Fault::SecretWritten { expected: Self::FORM.expected() };
         if let Some(path) = text.strip_prefix("file:") {
             return FilePath::parse(path).map(|path| Self::File(path.0)).map_err(|_| refused());
         }
         let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).ok_or_else(refused)?;
         let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
-        let named = name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit());
+        let named =
+            name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit());
         if named { Ok(Self::Variable(name.to_owned())) } else { Err(refused()) }
     }
 }
@@ -169,7 +170,8 @@ impl FromNode for Pairs {
         };
         let mut pairs = Vec::with_capacity(entries.len());
         for entry in entries {
-            let name = <Name as FromScalar>::parse(&entry.key).map_err(|fault| reader.report(entry.key_at, fault));
+            let name =
+                <Name as FromScalar>::parse(&entry.key).map_err(|fault| reader.report(entry.key_at, fault));
             let step = Step::Key(entry.key.clone());
             let text = reader.within(step, |reader| PairText::from_node(&entry.value, reader));
             if let (Ok(name), Some(PairText(value))) = (name, text) {

@@ -1,1 +1,0 @@
-//! l402: like curl, but pays

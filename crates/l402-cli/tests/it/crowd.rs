@@ -1,0 +1,60 @@
+//! Many processes that want the same thing at once.
+
+use std::process::Child;
+use std::time::Duration;
+
+use crate::shop::{Reply, Shop};
+use crate::world::{World, end};
+
+/// The issue of a hundred processes, at full size.
+const CROWD: usize = 100;
+
+#[test]
+fn a_hundred_processes_buy_one_thing_once() {
+    let world = World::new();
+    let shop = Shop::plain(&world);
+    world.node.knobs().pay().delay(Duration::from_millis(50));
+    let url = shop.at("/paid");
+    let children: Vec<Child> = (0..CROWD).map(|_| world.l402(&["get", &url]).spawn().unwrap()).collect();
+    for child in children {
+        end(child).served("goods for /paid");
+    }
+    assert_eq!(world.payments(), 1);
+    assert_eq!(world.node.calls().pay, 1);
+}
+
+#[test]
+fn when_the_buyer_is_killed_the_next_one_takes_over() {
+    let world = World::new();
+    let shop = Shop::plain(&world);
+    world.node.knobs().pay().delay(Duration::from_millis(400));
+    let url = shop.at("/paid");
+    let mut first = world.l402(&["get", &url]).spawn().unwrap();
+    world.until("the first one to pay", || world.node.calls().pay == 1);
+    let others: Vec<Child> = (0..5).map(|_| world.l402(&["get", &url]).spawn().unwrap()).collect();
+    world.until("the others to ask", || shop.requests("/paid").len() == 6);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    for child in others {
+        end(child).served("goods for /paid");
+    }
+    assert_eq!(world.payments(), 1);
+}
+
+#[test]
+fn different_things_are_bought_side_by_side() {
+    let world = World::new();
+    let shop = Shop::open(&world, |till, head| {
+        Box::pin(async move {
+            let caveat = format!("services={}:0", head.path.trim_start_matches('/'));
+            if till.admits(&head, &caveat) { Reply::ok(&head.path) } else { till.demand(&[&caveat]).await }
+        })
+    });
+    let paths: Vec<String> = (0..8).map(|number| format!("/service{number}")).collect();
+    let children: Vec<(Child, &String)> =
+        paths.iter().map(|path| (world.l402(&["get", &shop.at(path)]).spawn().unwrap(), path)).collect();
+    for (child, path) in children {
+        end(child).served(path);
+    }
+    assert_eq!(world.payments(), paths.len());
+}

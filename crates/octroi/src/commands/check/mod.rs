@@ -1,0 +1,208 @@
+//! `octroi check`: is the config sound, is what it names there, and what will be sold for what? Changes nothing.
+
+mod keys;
+mod tls;
+mod upstream;
+
+use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED, date::Span};
+use crate::{
+    config::{Config, Listener, Node, Upstream, UpstreamTrust},
+    listener::server_config,
+};
+use l402_paywall::{AccessMode, RouteSpec, Service, ServiceSpec};
+use std::{
+    fmt,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+/// Check a config and everything it names: files, keys, certificates, the node, each upstream.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Connect to nothing
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Prints one line for each thing looked at. Exit 1 if one of them is not as it should be, 2 if the config itself
+/// cannot be used.
+pub fn run(args: &Args) -> ExitCode {
+    let loaded = args.config.find().and_then(|path| Config::load(&path).map(|config| (path, config)));
+    let (path, config) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let mut report = Report { out: &mut io::stdout().lock(), failed: false };
+    report.whole(&path, &config, args.offline);
+    if report.failed { ExitCode::from(EXIT_FAILED) } else { ExitCode::SUCCESS }
+}
+
+/// The lines, and whether one of them was a cross.
+struct Report<'w> {
+    out: &'w mut dyn Write,
+    failed: bool,
+}
+
+impl Report<'_> {
+    fn whole(&mut self, path: &Path, config: &Config, offline: bool) {
+        let services = config.routes.services();
+        let rules: usize = services.iter().map(|service| service.rules().len()).sum();
+        self.good(
+            "config",
+            format_args!("{} is sound; services: {}, rules: {rules}", path.display(), services.len()),
+        );
+        let data_dir = config.data_dir.display();
+        if config.data_dir.exists() {
+            self.good("data", format_args!("{data_dir}, private to its owner"));
+        } else {
+            self.good("data", format_args!("{data_dir} is made on first start"));
+        }
+        match keys::look(config) {
+            Ok(found) => self.good("keys", found),
+            Err(fault) => self.bad("keys", &fault, fault.hint()),
+        }
+        for listener in &config.listeners {
+            self.listener(listener);
+        }
+        let Node::Loopback { wallet } = config.lightning.node;
+        self.note(
+            "lightning",
+            format_args!("loopback: settles without money, for trying things out; wallet {wallet}"),
+        );
+        for (index, (service, upstream)) in services.iter().zip(&config.upstreams).enumerate() {
+            self.service(index, service, upstream, config, offline);
+        }
+    }
+
+    fn listener(&mut self, listener: &Listener) {
+        let Listener { address, key, .. } = listener;
+        match &listener.tls {
+            None => self.good(key, format_args!("{address}, plain HTTP")),
+            Some(files) => match server_config(files) {
+                Ok(_) => self
+                    .good(key, format_args!("{address}, HTTPS, certificate {}", files.certificate.display())),
+                Err(error) => {
+                    self.bad(key, error, "give a PEM file with the whole chain, and the key it was made for");
+                }
+            },
+        }
+    }
+
+    fn service(
+        &mut self,
+        index: usize,
+        service: &Service,
+        upstream: &Upstream,
+        config: &Config,
+        offline: bool,
+    ) {
+        let spec = service.spec();
+        let subject = format!("service {}", spec.name);
+        let reached =
+            if offline { Ok("not asked") } else { upstream::reach(upstream, config.timeouts.connect) };
+        match reached {
+            Ok(how) => self.good(&subject, format_args!("{} ({how})", upstream.url)),
+            Err(fault) => {
+                let key = format!("services[{index}].{}", fault.key());
+                self.bad(
+                    &subject,
+                    format_args!("{}: {fault}", upstream.url),
+                    format_args!("{} (`{key}`)", fault.hint()),
+                );
+            }
+        }
+        self.line(format_args!("    {}", Rule::of_service(spec)));
+        for route in &spec.routes {
+            self.line(format_args!("    {}", Rule::of_route(spec, route)));
+        }
+        if upstream.trust == UpstreamTrust::InsecureNone {
+            self.note(
+                &subject,
+                "`insecure_tls`: anybody between here and the upstream can read and change everything",
+            );
+        }
+        let expiry_secs = u64::from(config.lightning.invoice_expiry_secs);
+        if spec.valid_for_secs.is_some_and(|secs| secs <= expiry_secs) {
+            let text = "an invoice can be paid longer than its token is valid; \
+                        lengthen `valid_for` or shorten `lightning.invoice_expiry`";
+            self.note(&subject, text);
+        }
+    }
+
+    fn good(&mut self, subject: &str, text: impl fmt::Display) {
+        self.line(format_args!("✓ {subject}: {text}"));
+    }
+
+    /// Something that works and that the operator should know.
+    fn note(&mut self, subject: &str, text: impl fmt::Display) {
+        self.line(format_args!("! {subject}: {text}"));
+    }
+
+    fn bad(&mut self, subject: &str, text: impl fmt::Display, hint: impl fmt::Display) {
+        self.failed = true;
+        self.line(format_args!("✗ {subject}: {text}\n  hint: {hint}"));
+    }
+
+    fn line(&mut self, text: impl fmt::Display) {
+        // A reader that went away gets no lines; the exit code still tells.
+        let _ = writeln!(self.out, "{text}");
+    }
+}
+
+/// What requests of one kind cost.
+struct Rule {
+    access: AccessMode,
+    what: String,
+    terms: Vec<String>,
+}
+
+impl Rule {
+    fn of_service(spec: &ServiceSpec) -> Self {
+        let hosts: Vec<String> = spec.hosts.iter().map(ToString::to_string).collect();
+        let hosts = if hosts.is_empty() { "any host".to_owned() } else { hosts.join(", ") };
+        let mut rule =
+            Self { access: spec.access, what: format!("{hosts} {}", spec.path), terms: Vec::new() };
+        if spec.access != AccessMode::Free {
+            rule.terms.extend(spec.price.map(|price| price.to_string()));
+            rule.terms.push(validity(spec));
+        }
+        rule
+    }
+
+    fn of_route(spec: &ServiceSpec, route: &RouteSpec) -> Self {
+        let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
+        let methods = if methods.is_empty() { "any method".to_owned() } else { methods.join(", ") };
+        let access = route.access.unwrap_or(spec.access);
+        let mut rule = Self { access, what: format!("{methods} {}", route.path), terms: Vec::new() };
+        if access != AccessMode::Free {
+            rule.terms.extend(route.price.or(spec.price).map(|price| price.to_string()));
+            rule.terms.extend(route.capability.as_ref().map(|name| format!("capability {name}")));
+        }
+        rule
+    }
+}
+
+fn validity(spec: &ServiceSpec) -> String {
+    spec.valid_for_secs.map_or("does not expire".to_owned(), |secs| format!("valid for {}", Span(secs)))
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = match self.access {
+            AccessMode::Paid => "paid",
+            AccessMode::Free => "free",
+            AccessMode::Shadow => "shadow",
+        };
+        write!(f, "{access:<6} {}", self.what)?;
+        if self.terms.is_empty() { Ok(()) } else { write!(f, ": {}", self.terms.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

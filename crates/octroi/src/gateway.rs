@@ -1,0 +1,202 @@
+//! A running gateway: the engine, the node beside it, the operator's listener, and the snapshot that a reload swaps.
+
+use crate::{
+    config::{Config, ConfigError, Listener, Node},
+    edge::Clock,
+    listener::{Engine, EngineError, EngineSettings, TlsError},
+    ops::{self, Readyz},
+    proxy::{Shared, Snapshot, SnapshotError},
+    start::{KeysError, NodeError, RunningNode, build_gate, open_keys},
+    telemetry::Telemetry,
+};
+use arc_swap::ArcSwap;
+use l402_paywall::RouteTable;
+use serde_json::json;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// How long requests in progress may take to end after the gateway was told to stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why a gateway did not start, or did not take a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The config has problems.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There are no keys to start with.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The node does not run.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// An upstream's TLS cannot be set up.
+    #[error(transparent)]
+    Upstream(#[from] SnapshotError),
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] TlsError),
+    /// The operator's listener cannot be opened.
+    #[error("cannot listen on {address} (key `ops`): {error}")]
+    Ops {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl StartError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let in_use = |error: &io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another address",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)",
+            _ => "is it an address of this machine?",
+        };
+        match self {
+            Self::Keys(error) => Some(error.hint()),
+            Self::Engine(EngineError::Bind { error, .. })
+            | Self::Ops { error, .. }
+            | Self::Node(NodeError::Wallet { error, .. }) => Some(in_use(error).to_owned()),
+            Self::Upstream(_) => {
+                Some("check `upstream`, `upstream_ca` and the system's certificates".to_owned())
+            }
+            Self::Certificate(_) | Self::Engine(EngineError::Tls { .. }) => {
+                Some("both files are PEM: the certificate with its chain, and its private key".to_owned())
+            }
+            Self::Engine(EngineError::Worker(_)) | Self::Config(_) => None,
+        }
+    }
+}
+
+/// A gateway that serves.
+pub struct Gateway {
+    engine: Engine,
+    node: RunningNode,
+    ops: Option<(SocketAddr, JoinHandle<()>)>,
+    listeners: Vec<Listener>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Gateway {
+    /// Starts everything that the config names, on the current runtime and threads of its own.
+    pub async fn start(
+        mut config: Config,
+        telemetry: Arc<Telemetry>,
+        workers: usize,
+    ) -> Result<Self, StartError> {
+        let (keys, are_new) = open_keys(&config)?;
+        if are_new {
+            tracing::info!(epoch = %keys.current(), "new master keys made; keep a backup of the key file");
+        }
+        let node = RunningNode::start(&config.lightning.node).await?;
+        let is_loopback = matches!(config.lightning.node, Node::Loopback { .. });
+        telemetry.meters.set_loopback(is_loopback);
+        if let Some(wallet) = node.wallet.filter(|_| is_loopback) {
+            tracing::warn!(
+                %wallet,
+                "LOOPBACK NODE: invoices are for regtest and no money moves; whoever reaches the wallet address can pay them"
+            );
+        }
+        let gate = build_gate(take_routes(&mut config), &config, &keys, &node.invoicer, None);
+        let snapshot = Snapshot::new(gate, &config, None)?;
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            telemetry: Arc::clone(&telemetry),
+            clock: Clock::start(),
+            workers: workers as u64,
+        });
+        let settings = EngineSettings {
+            listeners: &config.listeners,
+            workers,
+            header_bytes: config.limits.header_bytes,
+            connections: config.limits.connections,
+        };
+        let ops = match config.ops {
+            Some(address) => Some(start_ops(address, &telemetry, is_loopback).await?),
+            None => None,
+        };
+        let engine = Engine::start(shared, &settings)?;
+        Ok(Self { engine, node, ops, listeners: config.listeners, telemetry })
+    }
+
+    /// Where buyers connect, in the order of the config.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.engine.addresses()
+    }
+
+    /// The listeners as configured.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Where health and metrics are answered.
+    pub fn ops(&self) -> Option<SocketAddr> {
+        self.ops.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Where the loopback node's wallet is served.
+    pub fn wallet(&self) -> Option<SocketAddr> {
+        self.node.wallet
+    }
+
+    /// Counters and access log.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// Takes a new configuration: services, prices, upstreams, limits, keys and certificates. Requests in progress keep
+    /// the old one. Addresses, the node and the number of connections stay as they are until a restart.
+    pub fn reload(&mut self, mut config: Config) -> Result<(), StartError> {
+        let (keys, _) = open_keys(&config)?;
+        let shared = self.engine.shared();
+        let previous = shared.snapshot.load_full();
+        let routes = take_routes(&mut config);
+        let gate = build_gate(routes, &config, &keys, &self.node.invoicer, Some(&previous.gate));
+        let snapshot = Snapshot::new(gate, &config, Some(&previous))?;
+        let addresses = |listeners: &[Listener]| listeners.iter().map(|l| l.address).collect::<Vec<_>>();
+        if addresses(&config.listeners) != addresses(&self.listeners) {
+            tracing::warn!("`listen` has changed; addresses change only at a restart");
+        } else {
+            self.engine.reload_certificates(&config.listeners)?;
+        }
+        self.engine.shared().snapshot.store(Arc::new(snapshot));
+        Ok(())
+    }
+
+    /// Stops accepting, lets requests in progress end, then stops everything.
+    pub async fn drain(self) {
+        let engine = self.engine;
+        // A panic in a worker has printed itself.
+        let _ = tokio::task::spawn_blocking(move || engine.drain(DRAIN_LIMIT)).await;
+        self.node.stop().await;
+        if let Some((_, ops)) = self.ops {
+            ops.abort();
+        }
+    }
+}
+
+/// The table moves into the gate; the rest of the config is still needed.
+fn take_routes(config: &mut Config) -> RouteTable {
+    std::mem::take(&mut config.routes)
+}
+
+async fn start_ops(
+    address: SocketAddr,
+    telemetry: &Arc<Telemetry>,
+    is_loopback: bool,
+) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
+    let ops_error = |error| StartError::Ops { address, error };
+    let listener = TcpListener::bind(address).await.map_err(ops_error)?;
+    let bound = listener.local_addr().map_err(ops_error)?;
+    let node = if is_loopback { "loopback" } else { "lightning" };
+    let readiness = Arc::new(move || Readyz {
+        ready: true,
+        parts: json!({ "config": "loaded", "node": { "backend": node, "state": "up" } }),
+    });
+    Ok((bound, tokio::spawn(ops::serve(listener, Arc::clone(telemetry), readiness))))
+}

@@ -1,0 +1,262 @@
+//! The accept loop of one core, and the life of one client connection.
+
+use super::{
+    engine::Listening,
+    io::{Pulse, Waiting, Watched},
+};
+use crate::proxy::{Connection, InFlight, LocalExec, Worker, serve};
+use http::HeaderValue;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Pause after a failed accept: a lack of descriptors is waited out, not spun on.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Header fields of a request; more are refused with 431.
+const HEAD_FIELDS_MAX: usize = 128;
+/// How often a connection looks whether its client is still welcome.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Requests of one HTTP/2 connection at once.
+const STREAMS_MAX: u32 = 200;
+/// Streams that a client opened and reset before they were served, and errors of its own making, before the connection
+/// is closed: the rapid-reset attack (CVE-2023-44487) and its kin (CVE-2025-8671).
+const PENDING_RESETS_MAX: usize = 20;
+const ERROR_RESETS_MAX: usize = 100;
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+const HTTP2_PREFACE_START: &[u8] = b"PRI * HTTP/2.0\r\n";
+/// What a client gets whose head took too long.
+const REQUEST_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Accepts until draining begins. Connections live on in tasks of their own.
+pub(super) async fn accept(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    listening: Arc<Listening>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let mut is_complaining = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = draining.wait_for(|draining| *draining) => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !std::mem::replace(&mut is_complaining, true) {
+                    tracing::error!(%error, "cannot accept connections; trying on");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        is_complaining = false;
+        let Some(place) = Place::take(&listening, &worker) else { continue };
+        let (worker, listening, draining) = (Rc::clone(&worker), Arc::clone(&listening), draining.clone());
+        tokio::task::spawn_local(async move {
+            // How a connection ends concerns its client only.
+            let _ = greet(worker, stream, peer, &listening, draining).await;
+            drop(place);
+        });
+    }
+}
+
+/// One of the connections that may be held at once; given back when dropped.
+struct Place(Arc<Listening>, metrics::Gauge);
+
+impl Place {
+    fn take(listening: &Arc<Listening>, worker: &Worker) -> Option<Self> {
+        let held = listening.connections.fetch_add(1, Ordering::Relaxed);
+        let gauge = worker.shared.telemetry.meters.connections().clone();
+        gauge.increment(1.0);
+        let place = Self(Arc::clone(listening), gauge);
+        (held < listening.connections_max).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.1.decrement(1.0);
+    }
+}
+
+/// Finds out what the client speaks: TLS says it, plain text shows it in its first bytes.
+async fn greet(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listening: &Listening,
+    draining: watch::Receiver<bool>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let limit = worker.shared.snapshot.load().timeouts.header;
+    let tls = listening.tls.load_full();
+    let line = Line { worker, header_bytes: listening.header_bytes, draining };
+    let Some(tls) = tls else {
+        let is_h2 = timeout(limit, begins_http2(&stream)).await.unwrap_or(Ok(false))?;
+        let connection = new_connection(peer, listening.index, None, false, is_h2);
+        line.speak(stream, connection, is_h2).await;
+        return Ok(());
+    };
+    let stream = timeout(limit, TlsAcceptor::from(tls).accept(stream)).await??;
+    let (is_h2, server_name) = {
+        let session = stream.get_ref().1;
+        (session.alpn_protocol() == Some(b"h2"), session.server_name().map(str::to_owned))
+    };
+    let connection = new_connection(peer, listening.index, server_name, true, is_h2);
+    line.speak(stream, connection, is_h2).await;
+    Ok(())
+}
+
+fn new_connection(
+    peer: SocketAddr,
+    listener: usize,
+    server_name: Option<String>,
+    is_tls: bool,
+    is_h2: bool,
+) -> Rc<Connection> {
+    let text = peer.ip().to_canonical().to_string();
+    Rc::new(Connection {
+        peer,
+        server_name,
+        is_tls,
+        listener,
+        peer_value: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
+        pulse: Pulse::new(is_h2),
+    })
+}
+
+/// HTTP/2 with prior knowledge begins with a line that no HTTP/1 request can begin with.
+async fn begins_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0; HTTP2_PREFACE_START.len()];
+    loop {
+        let seen = stream.peek(&mut start).await?;
+        let seen = &start[..seen];
+        if !HTTP2_PREFACE_START.starts_with(seen) || seen.is_empty() {
+            return Ok(false);
+        }
+        if seen.len() == start.len() {
+            return Ok(true);
+        }
+        // `peek` returns at once as long as there is anything; a split preface is rare and short.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// What every connection of a listener is served with.
+struct Line {
+    worker: Rc<Worker>,
+    header_bytes: usize,
+    draining: watch::Receiver<bool>,
+}
+
+/// Why a connection is ended from our side.
+enum Ending {
+    /// No request came, or the gateway drains: what is in progress may end.
+    Idle,
+    /// A head did not arrive in time.
+    SlowHead,
+}
+
+impl Line {
+    async fn speak<S>(mut self, stream: S, connection: Rc<Connection>, is_h2: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&connection.pulse)));
+        let (worker, of) = (Rc::clone(&self.worker), Rc::clone(&connection));
+        let answer = service_fn(move |request: hyper::Request<Incoming>| {
+            let (worker, connection) = (Rc::clone(&worker), Rc::clone(&of));
+            async move { Ok::<_, Infallible>(serve(worker, InFlight::begin(&connection), request).await) }
+        });
+        if is_h2 {
+            let mut serving = pin!(self.http2().serve_connection(stream, answer));
+            let ended = tokio::select! {
+                _ = serving.as_mut() => return,
+                ending = self.watch(&connection) => ending,
+            };
+            if matches!(ended, Ending::Idle) {
+                serving.as_mut().graceful_shutdown();
+                let _ = serving.await;
+            }
+            return;
+        }
+        let mut serving = Box::pin(self.http1().serve_connection(stream, answer).with_upgrades());
+        let ended = tokio::select! {
+            _ = serving.as_mut() => return,
+            ending = self.watch(&connection) => ending,
+        };
+        match ended {
+            Ending::Idle => {
+                serving.as_mut().graceful_shutdown();
+                let _ = serving.await;
+            }
+            Ending::SlowHead => {
+                if let Some(parts) = Pin::into_inner(serving).into_parts() {
+                    let mut stream = parts.io.into_inner();
+                    let _ = timeout(WATCH_EVERY, stream.write_all(REQUEST_TIMEOUT)).await;
+                    let _ = timeout(WATCH_EVERY, stream.shutdown()).await;
+                }
+            }
+        }
+    }
+
+    fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(self.header_bytes).max_headers(HEAD_FIELDS_MAX).half_close(false);
+        builder
+    }
+
+    fn http2(&self) -> http2::Builder<LocalExec> {
+        let mut builder = http2::Builder::new(LocalExec);
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+            .max_local_error_reset_streams(ERROR_RESETS_MAX)
+            .max_header_list_size(u32::try_from(self.header_bytes).unwrap_or(u32::MAX));
+        builder
+    }
+
+    /// Returns when the connection should end: idle too long, a head too slow, or the gateway drains.
+    async fn watch(&mut self, connection: &Connection) -> Ending {
+        let mut tick = tokio::time::interval(WATCH_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = self.draining.wait_for(|draining| *draining) => return Ending::Idle,
+                _ = tick.tick() => {}
+            }
+            let timeouts = &self.worker.shared.snapshot.load().timeouts;
+            match connection.pulse.waiting() {
+                Waiting::ForHead(waited) if waited >= timeouts.header => return Ending::SlowHead,
+                Waiting::ForRequest(waited) if waited >= timeouts.idle => return Ending::Idle,
+                Waiting::Not | Waiting::ForHead(_) | Waiting::ForRequest(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Bodies on their way through: never collected, never held longer than one frame, cut visibly when cut.
+
+use super::{
+    headers::passes_as_trailer,
+    ticket::Ticket,
+    upstream::{Pool, Sender},
+};
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use l402_paywall::Outcome;
+use std::{
+    cell::Cell,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+use tokio::time::Sleep;
+
+/// Why a body ends early. The receiver sees a cut connection, never a proper end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the sender broke off: {0}")]
+    Broken(#[from] hyper::Error),
+    #[error("the exchange took longer than `timeouts.whole` allows")]
+    TooLong,
+}
+
+/// A client's body on its way to the upstream.
+pub(crate) struct RequestBody {
+    /// Absent: there is none.
+    incoming: Option<Incoming>,
+    is_grpc: bool,
+    /// When the last frame came, for whoever waits for the response.
+    progress: Rc<Cell<Instant>>,
+}
+
+impl RequestBody {
+    pub(super) fn new(incoming: Incoming, is_grpc: bool, progress: Rc<Cell<Instant>>) -> Self {
+        Self { incoming: Some(incoming), is_grpc, progress }
+    }
+
+    /// The body of a request that had none and is sent again.
+    pub(super) fn empty(progress: Rc<Cell<Instant>>) -> Self {
+        Self { incoming: None, is_grpc: false, progress }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        self.progress.set(now());
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => filter(frame, self.is_grpc).map(Ok),
+            Some(Err(error)) => Some(Err(error.into())),
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+/// What a client gets.
+pub(crate) enum ReplyBody {
+    /// The gateway's own words.
+    Own(Option<Bytes>),
+    /// The upstream's.
+    Upstream(Box<UpstreamBody>),
+}
+
+/// An upstream's body on its way to the client, with everything that ends with it.
+pub(crate) struct UpstreamBody {
+    incoming: Incoming,
+    is_grpc: bool,
+    status: u16,
+    ticket: Ticket,
+    /// The connection, to be used again once the body is over.
+    connection: Option<(Rc<Pool>, Sender)>,
+    /// The end of the exchange; a timer is only set once the body makes us wait.
+    deadline: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    has_ended: bool,
+    is_broken: bool,
+}
+
+impl UpstreamBody {
+    pub(super) fn new(
+        incoming: Incoming,
+        is_grpc: bool,
+        status: u16,
+        ticket: Ticket,
+        connection: (Rc<Pool>, Sender),
+        whole: Duration,
+    ) -> Self {
+        Self {
+            incoming,
+            is_grpc,
+            status,
+            ticket,
+            connection: Some(connection),
+            deadline: now() + whole,
+            timer: None,
+            has_ended: false,
+            is_broken: false,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            let deadline = self.deadline;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+            ready!(timer.as_mut().poll(cx));
+            self.is_broken = true;
+            return Poll::Ready(Some(Err(BodyError::TooLong)));
+        };
+        let passed = match frame {
+            Some(Ok(frame)) => filter(frame, self.is_grpc).map(Ok),
+            Some(Err(error)) => {
+                self.is_broken = true;
+                tracing::warn!(request = self.ticket.request_id(), %error, "the upstream cut its answer off");
+                Some(Err(error.into()))
+            }
+            None => None,
+        };
+        self.has_ended |= passed.is_none();
+        Poll::Ready(passed)
+    }
+}
+
+impl Drop for UpstreamBody {
+    /// The HTTP library drops a body as soon as it has sent it, often without asking for its end.
+    fn drop(&mut self) {
+        let is_complete = self.has_ended || self.incoming.is_end_stream();
+        let status = self.status;
+        self.ticket.finish(match (self.is_broken, is_complete) {
+            (true, _) => Outcome::Cut { status },
+            (false, true) => Outcome::Served { status },
+            (false, false) => Outcome::ClientGone,
+        });
+        if let Some((pool, sender)) = self.connection.take().filter(|_| is_complete && !self.is_broken) {
+            pool.put_back(sender, now());
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Upstream(body) => body.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_none(),
+            Self::Upstream(body) => body.has_ended || body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Upstream(body) => body.incoming.size_hint(),
+        }
+    }
+}
+
+impl From<Bytes> for ReplyBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Own(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+}
+
+/// Data passes; of trailers, what may. Trailers of which nothing is left are the end.
+fn filter(frame: Frame<Bytes>, is_grpc: bool) -> Option<Frame<Bytes>> {
+    let trailers = match frame.into_trailers() {
+        Ok(trailers) => trailers,
+        Err(frame) => return Some(frame),
+    };
+    let mut passed = HeaderMap::with_capacity(trailers.len());
+    for (name, value) in &trailers {
+        if passes_as_trailer(name, is_grpc) {
+            passed.append(name, value.clone());
+        }
+    }
+    (!passed.is_empty()).then(|| Frame::trailers(passed))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge: how long a body takes")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,351 @@
+//! The way of one request: frame, admit, forward; or refuse.
+
+use super::{
+    body::{ReplyBody, RequestBody, UpstreamBody},
+    framing,
+    headers::{self, Passage},
+    snapshot::Snapshot,
+    ticket::Ticket,
+    tunnel,
+    upstream::{Checkout, ConnectError, Pool, Sender, Upstream},
+    worker::{Connection, InFlight, Worker},
+};
+use crate::listener::client_address;
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request::Parts,
+    uri::PathAndQuery,
+};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use l402_paywall::{Client, Form, Outcome, Refusal, Refused};
+use std::{
+    cell::Cell,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+/// Answers one request. A panic on its way ends this request only.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    in_flight: InFlight,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    let answered = CatchPanic(Box::pin(handle(worker, in_flight, request))).await;
+    answered.unwrap_or_else(|| {
+        tracing::error!("a request made the gateway panic; the request was ended, the gateway goes on");
+        let mut response = Response::new(ReplyBody::from(Bytes::new()));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    })
+}
+
+async fn handle(worker: Rc<Worker>, in_flight: InFlight, request: Request<Incoming>) -> Response<ReplyBody> {
+    let connection = Rc::clone(in_flight.connection());
+    let snapshot = worker.shared.snapshot.load_full();
+    let started = now();
+    let trusted = snapshot.trusted_proxies.get(connection.listener).map_or(&[][..], Vec::as_slice);
+    let ip = client_address(connection.peer.ip(), request.headers(), trusted);
+    let client = Client { ip, server_name: connection.server_name.as_deref() };
+    let mut ticket = Ticket::new(&worker, &snapshot, in_flight, &request, ip, started);
+
+    let wants_tunnel = tunnel::is_asked_for(&request);
+    let (mut head, body) = request.into_parts();
+    let admitted = framing::check(&head)
+        .map_err(Refused::before_routing)
+        .and_then(|()| snapshot.gate.admit(&head, &client, worker.shared.clock.now()));
+    let admission = match admitted {
+        Ok(admission) => ticket.admit(admission),
+        Err(refused) => return refuse(refused, &head, &client, ticket).await,
+    };
+    let Some(upstream) = snapshot.upstreams.get(admission.service_id()) else {
+        let refused = admission.refuse(Refusal::Internal);
+        return refuse(refused, &head, &client, ticket).await;
+    };
+    let refusal_head = RefusalHead::of(&head);
+    let tunnel = if wants_tunnel { head.extensions.remove::<OnUpgrade>() } else { None };
+    let is_grpc = Form::is_grpc(&head.headers);
+    let is_trusted = is_from_proxy(connection.peer.ip(), trusted);
+    prepare(&mut head, &ticket, upstream, &connection, is_trusted);
+    if tunnel.is_some() {
+        tunnel::write_handshake(&mut head.headers);
+    }
+    let forward = Forward { snapshot: &snapshot, worker: &worker, upstream, is_grpc };
+    match forward.send(head, body).await {
+        Ok((response, pool, sender)) => forward.reply(response, pool, sender, ticket, tunnel),
+        Err(refusal) => {
+            let head = refusal_head.into_parts();
+            let Some(refused) = ticket.admission().map(|admission| admission.refuse(refusal)) else {
+                return Response::new(ReplyBody::Own(None));
+            };
+            refuse(refused, &head, &client, ticket).await
+        }
+    }
+}
+
+/// Renders a refusal, and tells of it.
+async fn refuse(refused: Refused, head: &Parts, client: &Client<'_>, ticket: Ticket) -> Response<ReplyBody> {
+    let closes = matches!(refused.refusal(), Refusal::Framing(_)) && head.version < Version::HTTP_2;
+    let snapshot = Arc::clone(&ticket.snapshot);
+    let now = ticket.worker.shared.clock.now();
+    let answer = snapshot.gate.answer(refused, head, client, now).await;
+    ticket.answered(&answer);
+    let mut response = answer.response.map(ReplyBody::from);
+    if closes {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// What a later refusal is rendered from, after the head has gone upstream.
+struct RefusalHead {
+    method: Method,
+    version: Version,
+    headers: [(http::HeaderName, Option<HeaderValue>); 3],
+}
+
+impl RefusalHead {
+    fn of(head: &Parts) -> Self {
+        let kept = |name: http::HeaderName| {
+            let value = head.headers.get(&name).cloned();
+            (name, value)
+        };
+        let headers = [kept(header::ACCEPT), kept(header::CONTENT_TYPE), kept(header::ORIGIN)];
+        Self { method: head.method.clone(), version: head.version, headers }
+    }
+
+    fn into_parts(self) -> Parts {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = self.method;
+        head.version = self.version;
+        head.headers = self.headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        head
+    }
+}
+
+/// Turns the client's head into the upstream's.
+fn prepare(
+    head: &mut Parts,
+    ticket: &Ticket,
+    upstream: &Upstream,
+    connection: &Connection,
+    is_trusted: bool,
+) {
+    let Some(admission) = ticket.admission() else { return };
+    let settings = upstream.settings();
+    let snapshot = &ticket.snapshot;
+    let service = snapshot.gate.table().services().get(admission.service_id());
+    if let Some(target) =
+        forwarded_target(head, admission.rewritten_target(), settings.rewrite.as_deref(), service)
+    {
+        head.uri = target;
+    }
+    let passage =
+        Passage { is_trusted, pass: &settings.pass_headers, forward_credential: settings.forward_credential };
+    let host = match upstream.own_host() {
+        Some(host) => Some(host.clone()),
+        None => client_host(head),
+    };
+    headers::strip_request(&mut head.headers, &passage);
+    if let Some(host) = host {
+        head.headers.insert(header::HOST, host);
+    }
+    if let Some(labels) = snapshot.labels.get(admission.service_id()) {
+        headers::add_to_request(&mut head.headers, admission, labels, connection);
+    }
+}
+
+/// The host as the client gave it, whichever version it speaks.
+fn client_host(head: &Parts) -> Option<HeaderValue> {
+    let authority = head.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
+    head.headers.get(header::HOST).cloned().or_else(|| authority?.ok())
+}
+
+/// Path and query as the upstream gets them, in origin form; `None` where they are that already.
+fn forwarded_target(
+    head: &Parts,
+    canonical: Option<&str>,
+    rewrite: Option<&str>,
+    service: Option<&l402_paywall::Service>,
+) -> Option<Uri> {
+    let came_as = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let target = canonical.unwrap_or(came_as);
+    let rewritten = rewrite.and_then(|new| {
+        let Some(l402_paywall::PathPattern::Prefix(old)) = service.map(|service| &service.spec().path) else {
+            return None;
+        };
+        target.strip_prefix(old.as_str()).map(|rest| format!("{new}{rest}"))
+    });
+    match rewritten {
+        Some(rewritten) => rewritten.parse().ok(),
+        None if canonical.is_some() || head.uri.scheme().is_some() => target.parse().ok(),
+        None => None,
+    }
+}
+
+/// A request on its way to its upstream.
+struct Forward<'a> {
+    snapshot: &'a Snapshot,
+    worker: &'a Worker,
+    upstream: &'a Arc<Upstream>,
+    is_grpc: bool,
+}
+
+impl Forward<'_> {
+    /// Sends the request and waits for the head of the response. A connection that turns out to be closed is replaced
+    /// as long as nothing of the request can have been acted on.
+    async fn send(
+        &self,
+        head: Parts,
+        body: Incoming,
+    ) -> Result<(Response<Incoming>, Rc<Pool>, Sender), Refusal> {
+        let pool = self.worker.pool(self.upstream);
+        let progress = Rc::new(Cell::new(now()));
+        let may_repeat = is_repeatable(&head.method) && http_body::Body::is_end_stream(&body);
+        let mut request =
+            Request::from_parts(head, RequestBody::new(body, self.is_grpc, Rc::clone(&progress)));
+        loop {
+            let Checkout { mut sender, is_reused, is_stale } = pool
+                .checkout(now(), self.snapshot.timeouts.connect)
+                .await
+                .map_err(|error| self.unreachable(&error))?;
+            self.fit_to(&sender, &mut request);
+            let spare = (may_repeat && is_stale).then(|| copy_of_head(&request));
+            progress.set(now());
+            let sent = within(self.snapshot.timeouts.response, &progress, sender.send(request)).await;
+            match sent {
+                Some(Ok(response)) => return Ok((response, pool, sender)),
+                None => return Err(Refusal::UpstreamTimeout),
+                Some(Err(mut error)) => match (error.take_message(), spare) {
+                    (Some(unsent), _) if is_reused => request = unsent,
+                    (_, Some(head)) => request = head.map(|()| RequestBody::empty(Rc::clone(&progress))),
+                    _ => {
+                        let error = error.into_error();
+                        tracing::warn!(upstream = %self.upstream.settings().url, %error, "the upstream gave no answer");
+                        return Err(Refusal::UpstreamUnreachable);
+                    }
+                },
+            }
+        }
+    }
+
+    fn unreachable(&self, error: &ConnectError) -> Refusal {
+        tracing::warn!(upstream = %self.upstream.settings().url, %error, "the upstream cannot be reached");
+        match error {
+            ConnectError::Timeout => Refusal::UpstreamTimeout,
+            _ => Refusal::UpstreamUnreachable,
+        }
+    }
+
+    /// HTTP/1.1 sends a path and a `Host`, HTTP/2 an absolute target and an authority.
+    fn fit_to(&self, sender: &Sender, request: &mut Request<RequestBody>) {
+        if !sender.is_http2() {
+            *request.version_mut() = Version::HTTP_11;
+            return;
+        }
+        *request.version_mut() = Version::HTTP_2;
+        let host = request.headers_mut().remove(header::HOST);
+        if let Some(target) = self.upstream.absolute(request.uri(), host.as_ref()) {
+            *request.uri_mut() = target;
+        }
+    }
+
+    /// Passes the upstream's response on.
+    fn reply(
+        &self,
+        mut response: Response<Incoming>,
+        pool: Rc<Pool>,
+        sender: Sender,
+        mut ticket: Ticket,
+        tunnel: Option<OnUpgrade>,
+    ) -> Response<ReplyBody> {
+        let whole = self.snapshot.timeouts.whole;
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let granted = switches && tunnel::is_granted(&response);
+        let upstream_side = granted.then(|| hyper::upgrade::on(&mut response));
+        let (mut head, body) = response.into_parts();
+        headers::strip_response(&mut head.headers);
+        if let Some(admission) = ticket.admission() {
+            self.snapshot.gate.dress_reply(admission, &mut head.headers);
+        }
+        head.extensions.clear();
+        head.version = Version::HTTP_11; // the listener writes its own
+        match (upstream_side, tunnel) {
+            (Some(upstream), Some(client)) => {
+                tunnel::write_handshake(&mut head.headers);
+                tunnel::start(client, upstream, ticket, whole);
+                Response::from_parts(head, ReplyBody::Own(None))
+            }
+            // A switch that nobody asked for cannot be passed on.
+            _ if switches => {
+                ticket.finish(Outcome::UpstreamFailed { status: 502 });
+                let mut response = Response::new(ReplyBody::Own(None));
+                *response.status_mut() = StatusCode::BAD_GATEWAY;
+                response
+            }
+            _ => {
+                let status = head.status.as_u16();
+                let body = UpstreamBody::new(body, self.is_grpc, status, ticket, (pool, sender), whole);
+                Response::from_parts(head, ReplyBody::Upstream(Box::new(body)))
+            }
+        }
+    }
+}
+
+/// Methods that may be sent twice without harm ([RFC 9110 section 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2)),
+/// less those that are rarely without a body.
+fn is_repeatable(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn copy_of_head(request: &Request<RequestBody>) -> Request<()> {
+    let mut copy = Request::new(());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    copy
+}
+
+/// Waits for the response for at most `limit` after the last sign of life; `None` when there was none.
+async fn within<F: Future>(limit: Duration, progress: &Cell<Instant>, response: F) -> Option<F::Output> {
+    let mut response = pin!(response);
+    loop {
+        let deadline = progress.get() + limit;
+        match tokio::time::timeout_at(deadline.into(), response.as_mut()).await {
+            Ok(response) => return Some(response),
+            Err(_) if progress.get() + limit <= now() => return None,
+            Err(_) => {} // the client was still sending
+        }
+    }
+}
+
+fn is_from_proxy(peer: IpAddr, trusted: &[ipnet::IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&peer.to_canonical()))
+}
+
+/// Ends a future that panics with `None`.
+struct CatchPanic<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.0.as_mut();
+        // After a panic the future is never polled again, so nothing half done is seen.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge: how long an exchange takes")]
+fn now() -> Instant {
+    Instant::now()
+}

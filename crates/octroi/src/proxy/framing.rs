@@ -1,0 +1,122 @@
+//! Requests whose framing two servers could read differently are refused before anything else is decided (wire
+//! contract, sections 6 and 7.5 to 7.7). This is what can be decided above the HTTP library; what it hides from us is
+//! listed in `docs/traps.md`.
+
+use http::{HeaderMap, Version, header, request::Parts};
+use l402_paywall::Refusal;
+
+/// No body has more bytes.
+const CONTENT_LENGTH_MAX: u64 = i64::MAX as u64;
+
+/// Checks the head of a request.
+pub(super) fn check(head: &Parts) -> Result<(), Refusal> {
+    if head.version > Version::HTTP_11 {
+        return check_te(&head.headers);
+    }
+    let headers = &head.headers;
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(Refusal::Framing("Transfer-Encoding is anything but one `chunked`"));
+        }
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(Refusal::Framing("both Content-Length and Transfer-Encoding"));
+        }
+        if head.version < Version::HTTP_11 {
+            return Err(Refusal::Framing("Transfer-Encoding in HTTP/1.0"));
+        }
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next()
+        && (lengths.next().is_some() || !is_canonical_length(length.as_bytes()))
+    {
+        return Err(Refusal::Framing("Content-Length is repeated or not a plain number"));
+    }
+    check_connection(headers)
+}
+
+/// Decimal, without sign, leading zeros or a list.
+fn is_canonical_length(text: &[u8]) -> bool {
+    let digits = text.iter().all(u8::is_ascii_digit);
+    let leading_zero = text.len() > 1 && text.first() == Some(&b'0');
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u64>().ok());
+    digits && !leading_zero && number.is_some_and(|number| number <= CONTENT_LENGTH_MAX)
+}
+
+/// `Connection` may not take away what the message's meaning rests on
+/// ([RFC 9110 section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
+fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
+    const NEVER: [&str; 4] = ["host", "content-length", "transfer-encoding", "authorization"];
+    for line in headers.get_all(header::CONNECTION) {
+        let line = line.to_str().map_err(|_| Refusal::Framing("Connection is not a list of names"))?;
+        let mut names = line.split(',').map(str::trim);
+        if names.any(|name| NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))) {
+            return Err(Refusal::Framing("Connection names a header that is not hop-by-hop"));
+        }
+    }
+    Ok(())
+}
+
+/// HTTP/2 knows no hop-by-hop headers but `te: trailers`
+/// ([RFC 9113 section 8.2.2](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2)).
+fn check_te(headers: &HeaderMap) -> Result<(), Refusal> {
+    let trailers =
+        headers.get_all(header::TE).iter().all(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    if trailers { Ok(()) } else { Err(Refusal::Framing("TE is anything but `trailers` in HTTP/2")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(version: Version, headers: &[(&str, &str)]) -> Parts {
+        let mut request = http::Request::builder().version(version);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    #[test]
+    fn ambiguous_framing_is_refused() {
+        let cases: [&[(&str, &str)]; 14] = [
+            &[("transfer-encoding", "chunked"), ("content-length", "3")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("transfer-encoding", ",chunked")],
+            &[("transfer-encoding", "identity")],
+            &[("content-length", "3"), ("content-length", "3")],
+            &[("content-length", "3, 3")],
+            &[("content-length", "03")],
+            &[("content-length", "+3")],
+            &[("content-length", "9223372036854775808")],
+            &[("content-length", "")],
+            &[("connection", "close, Host")],
+            &[("connection", "authorization")],
+            &[("connection", "Transfer-Encoding")],
+        ];
+        for headers in cases {
+            assert!(
+                matches!(check(&head(Version::HTTP_11, headers)), Err(Refusal::Framing(_))),
+                "{headers:?}"
+            );
+        }
+        assert!(check(&head(Version::HTTP_10, &[("transfer-encoding", "chunked")])).is_err());
+        assert!(check(&head(Version::HTTP_2, &[("te", "gzip")])).is_err());
+    }
+
+    #[test]
+    fn plain_framing_passes() {
+        let cases: [&[(&str, &str)]; 5] = [
+            &[],
+            &[("transfer-encoding", "Chunked")],
+            &[("content-length", "0")],
+            &[("content-length", "9223372036854775807")],
+            &[("connection", "keep-alive, x-a")],
+        ];
+        for headers in cases {
+            assert_eq!(check(&head(Version::HTTP_11, headers)), Ok(()), "{headers:?}");
+        }
+        assert_eq!(check(&head(Version::HTTP_2, &[("te", "trailers")])), Ok(()));
+    }
+}

@@ -1,0 +1,274 @@
+//! What an upstream sees of a request, and a client of a response (wire contract, sections 5, 7.3 and 7.6): the
+//! client's hop-by-hop fields, its credential and everything that looks like ours go first, ours come last.
+
+use super::{snapshot::Labels, worker::Connection};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use l402_paywall::Admission;
+
+/// Fields of one connection ([RFC 9110 section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TRAILER,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+];
+
+/// Where a client came from and what it asked for, in the words of a proxy in front. Only trusted ones may say it.
+const FORWARDED: [&str; 3] = ["forwarded", "x-real-ip", "x-host"];
+
+/// Targets and methods that some frameworks let a header override: a priced path reached under the name of a free one.
+const OVERRIDES: [&str; 7] = [
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-method",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+];
+
+/// Framing names whose underscore twin some servers take for the real one.
+const FRAMING: [&str; 5] = ["host", "content-length", "transfer-encoding", "connection", "authorization"];
+
+const MACAROON: HeaderName = HeaderName::from_static("macaroon");
+const GRPC_MACAROON: HeaderName = HeaderName::from_static("grpc-metadata-macaroon");
+const TOKEN_ID: HeaderName = HeaderName::from_static("l402-token-id");
+const SERVICE: HeaderName = HeaderName::from_static("l402-service");
+const TIER: HeaderName = HeaderName::from_static("l402-tier");
+const COST: HeaderName = HeaderName::from_static("l402-cost");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// What decides which of a client's fields go on.
+pub(super) struct Passage<'a> {
+    /// The peer is a trusted proxy: what it says of the client counts.
+    pub(super) is_trusted: bool,
+    /// Names that the service wants although they are usually removed.
+    pub(super) pass: &'a [HeaderName],
+    /// The service wants the credential too.
+    pub(super) forward_credential: bool,
+}
+
+/// Takes out of a request what must not reach the upstream.
+pub(super) fn strip_request(headers: &mut HeaderMap, passage: &Passage<'_>) {
+    let keeps_te = headers.get(header::TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    strip_hop_by_hop(headers);
+    headers.remove(header::EXPECT); // the body is asked for when the upstream reads it
+    headers.remove(HTTP2_SETTINGS);
+    if keeps_te {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    let unwanted: Vec<HeaderName> =
+        headers.keys().filter(|name| is_unwanted(name, passage)).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+    if !passage.forward_credential {
+        strip_credential(headers);
+    }
+}
+
+fn is_unwanted(name: &HeaderName, passage: &Passage<'_>) -> bool {
+    let name = name.as_str();
+    // Most names are decided by their first byte.
+    if !matches!(name.as_bytes().first(), Some(b'x' | b'f' | b'l')) && !name.contains('_') {
+        return false;
+    }
+    let spelled = name.replace('_', "-");
+    if spelled.starts_with("l402-") || (spelled != name && FRAMING.contains(&spelled.as_str())) {
+        return true;
+    }
+    if passage.pass.iter().any(|wanted| wanted.as_str() == name) {
+        return false;
+    }
+    let is_forwarding = FORWARDED.contains(&spelled.as_str()) || spelled.starts_with("x-forwarded-");
+    if is_forwarding {
+        return !passage.is_trusted || spelled != name;
+    }
+    OVERRIDES.contains(&spelled.as_str())
+}
+
+/// The credential is ours; the application's own `Authorization` stays, once.
+fn strip_credential(headers: &mut HeaderMap) {
+    headers.remove(MACAROON);
+    headers.remove(GRPC_MACAROON);
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return;
+    }
+    let lines = headers.get_all(header::AUTHORIZATION).iter();
+    let own = lines.filter(|line| !l402::is_l402_authorization(line.as_bytes())).last().cloned();
+    match own {
+        Some(line) => drop(headers.insert(header::AUTHORIZATION, line)),
+        None => drop(headers.remove(header::AUTHORIZATION)),
+    }
+}
+
+/// Adds what the upstream is told by us.
+pub(super) fn add_to_request(
+    headers: &mut HeaderMap,
+    admission: &Admission,
+    labels: &Labels,
+    connection: &Connection,
+) {
+    headers.insert(SERVICE, labels.service.clone());
+    if let Some(permit) = admission.permit() {
+        headers.insert(TIER, labels.tier.clone());
+        if let Ok(token_id) = HeaderValue::try_from(permit.token_id().to_string()) {
+            headers.insert(TOKEN_ID, token_id);
+        }
+    }
+    // What a trusted proxy wrote stays in front; its own address is what the next reader has to know.
+    headers.append(FORWARDED_FOR, connection.peer_value.clone());
+    if !headers.contains_key(FORWARDED_PROTO) {
+        let scheme = if connection.is_tls { "https" } else { "http" };
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    }
+}
+
+/// Takes out of a response what must not reach the client.
+pub(super) fn strip_response(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    headers.remove(COST);
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let lines = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
+        let named: Vec<HeaderName> =
+            lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Whether a trailer field may pass: in gRPC all but those that frame or authenticate, elsewhere a short list
+/// ([RFC 9110 section 6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
+pub(super) fn passes_as_trailer(name: &HeaderName, is_grpc: bool) -> bool {
+    const SHORT_LIST: [&str; 4] = ["server-timing", "content-digest", "repr-digest", "etag"];
+    let name = name.as_str();
+    if !is_grpc {
+        return SHORT_LIST.contains(&name);
+    }
+    let frames = FRAMING.contains(&name) || HOP_BY_HOP.iter().any(|hop| hop.as_str() == name);
+    !frames && !name.starts_with("l402-") && name != "set-cookie" && name != "www-authenticate"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"))
+            })
+            .collect()
+    }
+
+    fn stripped(fields: &[(&str, &str)], passage: &Passage<'_>) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &map(fields) {
+            headers.append(name, value.clone());
+        }
+        strip_request(&mut headers, passage);
+        headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect()
+    }
+
+    const STRANGER: Passage<'static> = Passage { is_trusted: false, pass: &[], forward_credential: false };
+
+    #[test]
+    fn nothing_hop_by_hop_forged_or_overriding_reaches_the_upstream() {
+        for name in [
+            "connection",
+            "keep-alive",
+            "te",
+            "transfer-encoding",
+            "upgrade",
+            "proxy-authorization",
+            "expect",
+            "http2-settings",
+            "l402-token-id",
+            "l402_token_id",
+            "L402-Service",
+            "l402-anything",
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "x-forwarded-host",
+            "forwarded",
+            "x-real-ip",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-http-method-override",
+            "x_http_method_override",
+            "content_length",
+            "transfer_encoding",
+            "x-host",
+            "macaroon",
+            "grpc-metadata-macaroon",
+        ] {
+            assert_eq!(stripped(&[(name, "1"), ("accept", "*/*")], &STRANGER), ["accept: */*"], "{name}");
+        }
+        let named = stripped(&[("connection", "x-key, close"), ("x-key", "1"), ("x-id", "2")], &STRANGER);
+        assert_eq!(named, ["x-id: 2"]);
+    }
+
+    #[test]
+    fn a_trusted_proxy_may_speak_for_the_client_and_a_service_may_opt_in() {
+        let trusted = Passage { is_trusted: true, ..STRANGER };
+        assert_eq!(stripped(&[("x-forwarded-for", "192.0.2.1")], &trusted), ["x-forwarded-for: 192.0.2.1"]);
+        assert!(stripped(&[("x_forwarded_for", "192.0.2.1"), ("x-original-url", "/")], &trusted).is_empty());
+        let pass = ["x-http-method-override".parse().expect("a name")];
+        let opted = Passage { pass: &pass, ..STRANGER };
+        assert_eq!(stripped(&[("x-http-method-override", "PUT")], &opted), ["x-http-method-override: PUT"]);
+        let ours = ["l402-token-id".parse().expect("a name")];
+        assert!(stripped(&[("l402-token-id", "1")], &Passage { pass: &ours, ..STRANGER }).is_empty());
+    }
+
+    #[test]
+    fn one_authorization_of_the_application_is_left() {
+        let mut headers = HeaderMap::new();
+        for line in ["LSAT AgEE:00", "Bearer key", "L402 AgEE:00"] {
+            headers.append(header::AUTHORIZATION, line.parse().expect("a value"));
+        }
+        strip_request(&mut headers, &STRANGER);
+        let left: Vec<&HeaderValue> = headers.get_all(header::AUTHORIZATION).iter().collect();
+        assert_eq!(left, ["Bearer key"]);
+    }
+
+    #[test]
+    fn te_trailers_survives_because_grpc_needs_it() {
+        assert_eq!(stripped(&[("te", "trailers")], &STRANGER), ["te: trailers"]);
+        assert!(stripped(&[("te", "gzip")], &STRANGER).is_empty());
+    }
+
+    #[test]
+    fn trailers_pass_by_list() {
+        for (name, grpc, plain) in [
+            ("grpc-status", true, false),
+            ("x-custom", true, false),
+            ("server-timing", true, true),
+            ("content-length", false, false),
+            ("authorization", false, false),
+            ("l402-cost", false, false),
+            ("set-cookie", false, false),
+        ] {
+            let name: HeaderName = name.parse().expect("a name");
+            assert_eq!(
+                (passes_as_trailer(&name, true), passes_as_trailer(&name, false)),
+                (grpc, plain),
+                "{name}"
+            );
+        }
+    }
+}

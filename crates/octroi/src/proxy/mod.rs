@@ -1,0 +1,19 @@
+//! The proxy engine: one single-threaded runtime per core, each with its own listeners, upstream connections and
+//! requests. Nothing on the way of a request is shared between cores but counters and the snapshot pointer.
+//!
+//! The way of a request is [`exchange`]: frame, admit, forward, or refuse. Which engine shape to build was decided by
+//! measurement (`docs/performance.md`).
+
+mod body;
+mod exchange;
+mod framing;
+mod headers;
+mod snapshot;
+mod ticket;
+mod tunnel;
+mod upstream;
+mod worker;
+
+pub(crate) use exchange::serve;
+pub use snapshot::{Snapshot, SnapshotError};
+pub(crate) use worker::{Connection, InFlight, LocalExec, Shared, Worker};

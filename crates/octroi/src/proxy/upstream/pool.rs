@@ -1,0 +1,131 @@
+//! Connections of one worker to one upstream, kept while they are good. HTTP/1.1 connections serve one request at a
+//! time and wait here in between; an HTTP/2 connection is shared.
+
+use super::{ConnectError, Upstream, connect};
+use crate::proxy::body::RequestBody;
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Idle connections kept per worker; more come from a burst and may go.
+const IDLE_MAX: usize = 256;
+/// Shorter than the keep-alive of common servers (60 s and more), so that we hang up first.
+const IDLE_LIMIT: Duration = Duration::from_secs(50);
+/// A connection that lay idle this long may be closed by the upstream at any moment.
+const STALE_AFTER: Duration = Duration::from_millis(500);
+
+/// The sending half of an upstream connection.
+pub(in crate::proxy) enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+/// A connection taken from the pool or made for this request.
+pub(in crate::proxy) struct Checkout {
+    pub(in crate::proxy) sender: Sender,
+    /// Whether it served requests before.
+    pub(in crate::proxy) is_reused: bool,
+    /// Whether it lay idle long enough to be half closed.
+    pub(in crate::proxy) is_stale: bool,
+}
+
+/// See the [module](self).
+pub(in crate::proxy) struct Pool {
+    upstream: Arc<Upstream>,
+    idle: RefCell<Vec<Idle>>,
+    shared: RefCell<Option<http2::SendRequest<RequestBody>>>,
+}
+
+struct Idle {
+    sender: http1::SendRequest<RequestBody>,
+    since: Instant,
+}
+
+impl Pool {
+    pub(in crate::proxy) fn new(upstream: Arc<Upstream>) -> Rc<Self> {
+        Rc::new(Self { upstream, idle: RefCell::default(), shared: RefCell::default() })
+    }
+
+    /// A connection that can take a request now; `now` decides what is idle too long.
+    pub(in crate::proxy) async fn checkout(
+        &self,
+        now: Instant,
+        limit: Duration,
+    ) -> Result<Checkout, ConnectError> {
+        if let Some(sender) = self.shared_connection() {
+            return Ok(Checkout { sender: Sender::Http2(sender), is_reused: true, is_stale: false });
+        }
+        while let Some(mut idle) = self.take_idle(now) {
+            // Its last response has been read to the end; the connection's task may still have to notice.
+            if idle.sender.ready().await.is_ok() {
+                let is_stale = now.duration_since(idle.since) > STALE_AFTER;
+                return Ok(Checkout { sender: Sender::Http1(idle.sender), is_reused: true, is_stale });
+            }
+        }
+        let sender = connect::connect(&self.upstream, limit).await?;
+        if let Sender::Http2(sender) = &sender {
+            *self.shared.borrow_mut() = Some(sender.clone());
+        }
+        Ok(Checkout { sender, is_reused: false, is_stale: false })
+    }
+
+    fn shared_connection(&self) -> Option<http2::SendRequest<RequestBody>> {
+        let mut shared = self.shared.borrow_mut();
+        if shared.as_ref().is_some_and(http2::SendRequest::is_closed) {
+            *shared = None;
+        }
+        shared.clone()
+    }
+
+    /// The connection used last is the one most likely to be alive, and its memory the warmest.
+    fn take_idle(&self, now: Instant) -> Option<Idle> {
+        let mut waiting = self.idle.borrow_mut();
+        while let Some(idle) = waiting.pop() {
+            if now.duration_since(idle.since) < IDLE_LIMIT && !idle.sender.is_closed() {
+                return Some(idle);
+            }
+        }
+        None
+    }
+
+    /// Takes a connection back whose response was read to the end.
+    pub(in crate::proxy) fn put_back(&self, sender: Sender, now: Instant) {
+        let Sender::Http1(sender) = sender else { return };
+        let mut idle = self.idle.borrow_mut();
+        if !sender.is_closed() && idle.len() < IDLE_MAX {
+            idle.push(Idle { sender, since: now });
+        }
+    }
+
+    /// Lets go of connections that are closed or were idle too long.
+    pub(in crate::proxy) fn sweep(&self, now: Instant) {
+        self.idle
+            .borrow_mut()
+            .retain(|idle| now.duration_since(idle.since) < IDLE_LIMIT && !idle.sender.is_closed());
+    }
+}
+
+impl Sender {
+    pub(in crate::proxy) fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    /// Sends a request; one that was never written comes back in the error.
+    pub(in crate::proxy) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
+}

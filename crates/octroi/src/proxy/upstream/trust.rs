@@ -1,0 +1,128 @@
+//! By what an `https` upstream's certificate is verified.
+
+use crate::config::{self, UpstreamProtocol, UpstreamTrust};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// TLS towards one upstream.
+#[derive(Debug)]
+pub(super) struct UpstreamTls {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
+}
+
+/// Why an upstream's certificate could not be verified with what is configured.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::proxy) enum TrustError {
+    /// The file of authorities cannot be read.
+    #[error("cannot read certificates from {}: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: rustls_pki_types::pem::Error,
+    },
+    /// There are no authorities.
+    #[error("{0} holds no certificate authority")]
+    NoAuthorities(String),
+    /// The upstream's host is no name that a certificate could be for.
+    #[error("`{0}` is not a host name or address")]
+    Name(String),
+    /// The TLS library refuses the settings.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(rustls::Error),
+}
+
+impl UpstreamTls {
+    pub(super) fn new(settings: &config::Upstream) -> Result<Self, TrustError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(TrustError::Tls)?;
+        let builder = match &settings.trust {
+            UpstreamTrust::System => builder.with_root_certificates(system_roots()?),
+            UpstreamTrust::Authorities(path) => builder.with_root_certificates(roots_from(path)?),
+            UpstreamTrust::InsecureNone => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(InsecureAnyone(provider)))
+            }
+        };
+        let mut config = builder.with_no_client_auth();
+        config.alpn_protocols = match settings.protocol {
+            Some(UpstreamProtocol::Http1) => vec![b"http/1.1".to_vec()],
+            Some(UpstreamProtocol::H2) => vec![b"h2".to_vec()],
+            None => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
+        let host = settings.url.host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host.clone()).map_err(|_| TrustError::Name(host))?;
+        Ok(Self { config: Arc::new(config), name })
+    }
+}
+
+fn system_roots() -> Result<RootCertStore, TrustError> {
+    let mut roots = RootCertStore::empty();
+    // Single certificates that cannot be read are the system's business; none at all is ours.
+    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if added == 0 {
+        return Err(TrustError::NoAuthorities("the system's certificate store".into()));
+    }
+    Ok(roots)
+}
+
+fn roots_from(path: &Path) -> Result<RootCertStore, TrustError> {
+    let unreadable = |error| TrustError::Unreadable { path: path.to_owned(), error };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate.map_err(unreadable)?).map_err(TrustError::Tls)?;
+    }
+    if roots.is_empty() { Err(TrustError::NoAuthorities(path.display().to_string())) } else { Ok(roots) }
+}
+
+/// `insecure_tls: true`: the handshake is completed with whoever answers. Said loudly at every start.
+#[derive(Debug)]
+struct InsecureAnyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for InsecureAnyone {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,33 @@
+//! From a checked config to a running gateway: keys, node, gate, in that order. Everything that can be wrong is found
+//! before the first listener opens.
+
+mod keys;
+mod node;
+
+pub use keys::{KeysError, open_keys};
+pub use node::{NodeError, RunningNode};
+
+use crate::{config::Config, edge::OsEntropy, lightning::Deadline};
+use l402_lightning::Invoicer;
+use l402_paywall::{Gate, GateParts, KeyFile, KeyRing, Mint, RouteTable};
+use std::sync::Arc;
+
+/// Builds the engine of one configuration. The limits of `previous` go on counting.
+pub fn build_gate(
+    routes: RouteTable,
+    config: &Config,
+    keys: &KeyFile,
+    node: &Arc<dyn Invoicer>,
+    previous: Option<&Gate>,
+) -> Gate {
+    let network = node.capabilities().network;
+    let invoicer = Arc::new(Deadline::new(Arc::clone(node), config.lightning.timeout));
+    let mut mint = Mint::new(invoicer, network, Arc::new(OsEntropy));
+    mint.location.clone_from(&config.location);
+    mint.invoice_expiry_secs = config.lightning.invoice_expiry_secs;
+    mint.limits = config.limits.mint;
+    if let Some(previous) = previous {
+        mint = mint.continuing(previous.mint());
+    }
+    Gate::new(GateParts { table: routes, keys: Arc::new(KeyRing::new(keys)), mint })
+}

@@ -1,0 +1,73 @@
+//! The node that the config names, running.
+
+use crate::{
+    config::Node,
+    edge::{OsEntropy, unix_secs},
+};
+use l402_lightning::{Invoicer, loopback};
+use l402_paywall::Entropy as _;
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+/// A node in use, with what has to run beside it.
+pub struct RunningNode {
+    /// Makes the invoices.
+    pub invoicer: Arc<dyn Invoicer>,
+    /// Where the loopback node's wallet is served.
+    pub wallet: Option<SocketAddr>,
+    door: Option<Door>,
+}
+
+struct Door {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// Why the node is not running.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The wallet's address is taken or not ours.
+    #[error("cannot listen on {address} (key `lightning.loopback.wallet`): {error}")]
+    Wallet {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl RunningNode {
+    /// Starts the node and its wallet door on the current runtime.
+    pub async fn start(node: &Node) -> Result<Self, NodeError> {
+        match node {
+            Node::Loopback { wallet } => Self::start_loopback(*wallet).await,
+        }
+    }
+
+    async fn start_loopback(address: SocketAddr) -> Result<Self, NodeError> {
+        let wallet_error = |error| NodeError::Wallet { address, error };
+        let listener = TcpListener::bind(address).await.map_err(wallet_error)?;
+        let wallet = listener.local_addr().map_err(wallet_error)?;
+        let mut secret = [0; 32];
+        OsEntropy.fill(&mut secret);
+        let node = Arc::new(loopback::LoopbackNode::new(secret, Arc::new(unix_secs)));
+        let (stop, stopped) = oneshot::channel();
+        let served = loopback::serve_wallet(listener, Arc::clone(&node), async {
+            let _ = stopped.await; // a dropped sender stops it too
+        });
+        let task = tokio::spawn(async {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the loopback wallet stopped");
+            }
+        });
+        Ok(Self { invoicer: node, wallet: Some(wallet), door: Some(Door { stop, task }) })
+    }
+
+    /// Closes the wallet door.
+    pub async fn stop(mut self) {
+        if let Some(Door { stop, task }) = self.door.take() {
+            let _ = stop.send(());
+            let _ = task.await; // a panic there has been logged
+        }
+    }
+}
