@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use l402::{Offer, authorization_value};
 use reqwest::Url;
 
@@ -138,7 +138,15 @@ impl Buyer {
     /// Fetches, paying at most once and at most the cap.
     pub async fn fetch(&self, request: &Request) -> Result<Fetched, FetchError> {
         let mut visit = begin(request)?;
-        let demand = match self.ask(&mut visit, request.elsewhere, Show::Best).await? {
+        let mut met = self.ask(&mut visit, request.elsewhere, Show::Best).await?;
+        if let Met::Answer(answer, None) = &met
+            && asks_for_patience(answer)
+            && !visit.has_strayed()
+            && self.somebody_bought(visit.named()).await?
+        {
+            met = self.ask(&mut visit, request.elsewhere, Show::Best).await?;
+        }
+        let demand = match met {
             Met::Answer(answer, shown) => return self.hand_over(answer, &visit, shown, None).await,
             Met::Rejection(shown) => return Err(self.refused(shown).await?),
             Met::Demand(demand) => demand,
@@ -276,6 +284,12 @@ impl Buyer {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
+}
+
+/// Whether the server has no challenge to give just now: too many asked for one.
+fn asks_for_patience(answer: &Answer) -> bool {
+    matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+        && answer.headers().contains_key(RETRY_AFTER)
 }
 
 fn begin(request: &Request) -> Result<Visit, FetchError> {

@@ -5,13 +5,15 @@
 
 use l402::{Identifier, IdentifierError, OfferScheme, Preimage};
 use l402_lightning::MilliSat;
-use l402_macaroon::{DecodeError, Limits, Macaroon};
+use l402_macaroon::{DecodeError, Limits, Macaroon, V1Error};
 use thiserror::Error;
 
 use crate::origin::Origin;
 use crate::scope::Scope;
 use crate::vault::{PaidToken, PurchaseRecord, Stage, Standing};
 
+/// Version 2 macaroons begin with this byte, version 1 ones with a hexadecimal digit.
+const V2_MARK: u8 = 2;
 const NANOS_PER_SEC: i64 = 1_000_000_000;
 
 /// What such a file holds.
@@ -34,6 +36,9 @@ pub enum ImportError {
     /// The token does not decode.
     #[error("the token in the file cannot be read: {0}")]
     Token(#[from] DecodeError),
+    /// The token, in the older format, does not decode.
+    #[error("the token in the file cannot be read: {0}")]
+    OldToken(#[from] V1Error),
     /// The token's identifier is not L402's.
     #[error("the token in the file is no L402 token: {0}")]
     Identifier(#[from] IdentifierError),
@@ -50,7 +55,11 @@ pub fn read_token_file(bytes: &[u8]) -> Result<ImportedToken, ImportError> {
     let mut fields = Fields(bytes);
     let length = u32::from_be_bytes(fields.take()?) as usize;
     let token = fields.take_slice(length)?;
-    let token = Macaroon::parse(token.to_vec(), &Limits::default())?;
+    let token = if token.first() == Some(&V2_MARK) {
+        Macaroon::parse(token.to_vec(), &Limits::default())?
+    } else {
+        Macaroon::from_v1(token, &Limits::default())?
+    };
     let hash: [u8; 32] = fields.take()?;
     let preimage: [u8; 32] = fields.take()?;
     let amount = MilliSat::from_msat(u64::from_be_bytes(fields.take()?));

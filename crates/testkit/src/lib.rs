@@ -1,1 +1,25 @@
-//! Test hardware: virtual clock, seeded entropy, scenarios, vector loader (unpublished)
+//! Test hardware for the crates above the protocol. Unpublished; nothing here is for production.
+//!
+//! - [`VirtualClock`] and [`SeededEntropy`]: time and chance as arguments.
+//! - [`World`]: a loopback node with its wallet door open on a port of its own.
+//! - [`Upstream`]: the API behind a gateway, which records what reaches it and answers as it is told.
+//! - [`Seller`]: the other side for a buyer: it sells by L402, in every spelling, and cheats in every way it is told.
+//!
+//! Everything listens on 127.0.0.1, on ports that the system chooses, on threads of its own, so that it serves
+//! blocking tests, asynchronous ones and other processes alike. Dropping a server closes it.
+
+#![expect(clippy::expect_used, reason = "a step that fails ends the test")]
+
+mod background;
+mod body;
+mod clock;
+mod entropy;
+mod seller;
+mod upstream;
+mod world;
+
+pub use clock::VirtualClock;
+pub use entropy::SeededEntropy;
+pub use seller::{Seller, SellerOptions, Spelling, Trick};
+pub use upstream::{Reply, Seen, Upstream};
+pub use world::World;

@@ -47,10 +47,10 @@ class Gateway:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder / "data", ignore_errors=True)
         self._log = folder / "octroi.log"
-        config = folder / "octroi.yaml"
-        config.write_text(CONFIG.format(folder=folder) + services)
+        self.config = folder / "octroi.yaml"
+        self.config.write_text(CONFIG.format(folder=folder) + services)
         self._process = subprocess.Popen(
-            [str(binary()), "run", "--config", str(config), "--log", "json"],
+            [str(binary()), "run", "--config", str(self.config), "--log", "json"],
             env=os.environ | {"OCTROI_LOG": "trace"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace")
         self._urls: list[str] = []

@@ -79,6 +79,8 @@ class Upstream:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes; the second must not wait for the acknowledgement of the first.
+    disable_nagle_algorithm = True
 
     def record(self) -> None:
         raise NotImplementedError

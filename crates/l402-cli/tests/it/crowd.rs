@@ -24,6 +24,30 @@ fn a_hundred_processes_buy_one_thing_once() {
 }
 
 #[test]
+fn those_who_never_see_a_price_wait_for_the_token_too() {
+    let world = World::new();
+    let shop = Shop::open(&world, |till, head| {
+        Box::pin(async move {
+            if till.admits(&head, "services=a:0") {
+                return Reply::ok("goods");
+            }
+            // A gateway's mint limit: a few challenges for everybody in this network.
+            if till.challenges() < 5 {
+                return till.demand(&["services=a:0"]).await;
+            }
+            Reply::with(503, &[("Retry-After", "2")], "no challenge just now")
+        })
+    });
+    world.node.knobs().pay().delay(Duration::from_millis(100));
+    let url = shop.at("/");
+    let children: Vec<Child> = (0..30).map(|_| world.l402(&["get", &url]).spawn().unwrap()).collect();
+    for child in children {
+        end(child).served("goods");
+    }
+    assert_eq!(world.payments(), 1);
+}
+
+#[test]
 fn when_the_buyer_is_killed_the_next_one_takes_over() {
     let world = World::new();
     let shop = Shop::plain(&world);

@@ -245,6 +245,6 @@ fn killed_at_any_moment_it_pays_once() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    world.get(&["--payment-timeout", "5s", &url]).served("goods for /paid");
+    world.run(&["get", &url]).served("goods for /paid");
     assert_eq!(world.payments(), 1);
 }

@@ -107,6 +107,11 @@ impl Shop {
 }
 
 impl Till {
+    /// How many challenges were given out, or are about to be.
+    pub(crate) fn challenges(&self) -> u64 {
+        self.tokens.load(Ordering::Relaxed)
+    }
+
     /// A new challenge with these caveats.
     pub(crate) async fn challenge(&self, caveats: &[&str]) -> Challenge {
         let (invoice, hash) = self.invoice().await;

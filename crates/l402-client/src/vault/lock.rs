@@ -64,6 +64,16 @@ pub(super) fn attempt(path: &Path, owner: &LockOwner) -> Result<LockAttempt, Pri
     }
 }
 
+/// Whether somebody holds the lock at `path` now.
+pub(super) fn is_held(path: &Path) -> Result<bool, PrivateFileError> {
+    // Shared, and let go at once: it keeps nobody out for longer than a moment.
+    match private::lock_file(path)?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(PrivateFileError::io(path, source)),
+    }
+}
+
 fn note(file: &mut File, owner: &LockOwner) -> std::io::Result<()> {
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;

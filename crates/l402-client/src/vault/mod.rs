@@ -128,6 +128,16 @@ impl Vault {
         let name = hex::encode(Sha256::digest(scope.to_string()));
         Ok(lock::attempt(&folder.join(format!("{name}.lock")), owner)?)
     }
+
+    /// Whether a process is buying anything at `origin` now.
+    pub fn is_buying(&self, origin: &Origin) -> Result<bool, VaultError> {
+        for path in list(&self.locks.join(origin.folder()))? {
+            if lock::is_held(&path)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 fn file_of(folder: &Path, hash: PaymentHash) -> PathBuf {

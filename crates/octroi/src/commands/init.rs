@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-/// Write a short commented config to start from; an existing file is left alone.
+/// Writes a short commented config to start from; an existing file is left alone.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -14,7 +14,7 @@ use l402::EpochId;
 use l402_paywall::{Entropy, KeyFile, KeyFileError};
 use std::{fmt::Write as _, path::Path, process::ExitCode};
 
-/// Show, rotate or retire the master keys.
+/// Shows, rotates or retires the master keys.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -23,17 +23,17 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show the epochs and their ages
+    /// Shows the epochs and their ages
     Show {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Add an epoch that mints from now on; tokens of the others stay good
+    /// Adds an epoch that mints from now on; tokens of the others stay good
     Rotate {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Take an epoch out: every token it minted is refused from then on
+    /// Takes an epoch out: every token it minted is refused from then on
     Retire {
         /// Its id, as `octroi keys show` prints it
         epoch: EpochId,

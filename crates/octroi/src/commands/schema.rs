@@ -4,10 +4,10 @@ use super::say;
 use crate::config;
 use std::process::ExitCode;
 
-/// Print the JSON Schema of the config.
+/// Prints the JSON Schema of the config.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print a reference for people, in Markdown
+    /// Prints a reference for people instead, in Markdown
     #[arg(long)]
     markdown: bool,
 }

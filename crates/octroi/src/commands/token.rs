@@ -27,7 +27,7 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Look into tokens.
+/// Looks into tokens.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -36,7 +36,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show what a token says and whether it is one of ours
+    /// Shows what a token says and whether it is one of ours
     Inspect {
         /// A macaroon in base64 or hex, or a whole credential (`L402 <macaroon>:<preimage>`); `-` reads it from
         /// standard input, where other users cannot see it

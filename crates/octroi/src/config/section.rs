@@ -126,27 +126,30 @@ impl Reader {
     }
 
     /// The entries of a section. Unknown and missing keys are reported here.
-    pub(super) fn section<'n>(&mut self, node: &'n Node, table: &Table) -> Option<&'n [Entry]> {
+    pub(super) fn section<'n>(&mut self, node: &'n Node, table: &'static Table) -> Option<Entries<'n>> {
         let Value::Mapping(entries) = &node.value else {
             self.mismatch(node, "a section (`key: value` lines)");
             return None;
         };
         let known = || table.keys.iter().map(|key| key.name);
+        let mut misspelt = Vec::new();
         for entry in entries {
             if !known().any(|name| name == entry.key) {
                 let suggestion = resembling(&entry.key, known());
+                misspelt.extend(suggestion.map(|meant| (meant, entry.key_at)));
                 let fault =
                     Fault::UnknownKey { key: entry.key.clone(), suggestion, known: known().collect() };
                 self.report(entry.key_at, fault);
             }
         }
+        let found = Entries { given: entries, misspelt, at: node.at };
         for key in table.keys {
-            let missing = !entries.iter().any(|entry| entry.key == key.name);
+            let missing = found.of(key.name).is_none() && found.misspelling_of(key.name).is_none();
             if missing && matches!(key.presence, Presence::Required) {
                 self.report(node.at, Fault::MissingKey { key: key.name, example: key.example });
             }
         }
-        Some(entries)
+        Some(found)
     }
 
     /// Reports a node of a kind that is not taken here.
@@ -164,6 +167,24 @@ impl Reader {
             },
         };
         self.report(node.at, fault);
+    }
+}
+
+/// What a section holds.
+pub(super) struct Entries<'n> {
+    given: &'n [Entry],
+    /// Known keys that an unknown one was probably meant to be, and where that stands.
+    misspelt: Vec<(&'static str, Place)>,
+    at: Place,
+}
+
+impl<'n> Entries<'n> {
+    fn of(&self, key: &str) -> Option<&'n Node> {
+        self.given.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    fn misspelling_of(&self, key: &str) -> Option<Place> {
+        self.misspelt.iter().find(|(meant, _)| *meant == key).map(|(_, at)| *at)
     }
 }
 
@@ -216,7 +237,7 @@ macro_rules! section {
                 Some(Self {
                     at: node.at,
                     // Fields are initialised in the order of their declaration, which is the order of the table.
-                    $($key: $crate::config::section::field(keys.next()?, entries, node.at, reader),)+
+                    $($key: $crate::config::section::field(keys.next()?, &entries, reader),)+
                 })
             }
         }
@@ -224,25 +245,22 @@ macro_rules! section {
 }
 pub(super) use section;
 
-/// Decodes one key of a section, or the default that it is declared with.
-pub(super) fn field<T: FromNode>(
-    key: &Key,
-    entries: &[Entry],
-    section: Place,
-    reader: &mut Reader,
-) -> Field<T> {
-    let default;
-    let node = match (entries.iter().find(|entry| entry.key == key.name), key.presence) {
-        (Some(entry), _) => &entry.value,
-        (None, Presence::Required | Presence::Absent(_)) => return Field::Absent,
-        (None, Presence::Default(text)) => {
-            let scalar = Scalar { text: text.to_owned(), plain: true };
-            default = Node { value: Value::Scalar(scalar), at: section };
-            &default
+/// Decodes one key of a section, or the default that it is declared with. A misspelt key counts as there: that it is
+/// missing would be no second problem.
+pub(super) fn field<T: FromNode>(key: &Key, entries: &Entries<'_>, reader: &mut Reader) -> Field<T> {
+    let default = |value| Node { value, at: entries.at };
+    let absent;
+    let node = match (entries.of(key.name), entries.misspelling_of(key.name), key.presence) {
+        (Some(node), ..) => node,
+        (None, Some(at), _) => return Field::Faulty(at),
+        (None, None, Presence::Required | Presence::Absent(_)) => return Field::Absent,
+        (None, None, Presence::Default(text)) => {
+            absent = default(Value::Scalar(Scalar { text: text.to_owned(), plain: true }));
+            &absent
         }
-        (None, Presence::Defaults) => {
-            default = Node { value: Value::Mapping(Vec::new()), at: section };
-            &default
+        (None, None, Presence::Defaults) => {
+            absent = default(Value::Mapping(Vec::new()));
+            &absent
         }
     };
     let at = node.at;

@@ -17,12 +17,12 @@ use std::{
     process::ExitCode,
 };
 
-/// Check a config and everything it names: files, keys, certificates, the node, each upstream.
+/// Checks a config and everything it names: files, keys, certificates, the node, each upstream.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigFile,
-    /// Connect to nothing
+    /// Connects to nothing
     #[arg(long)]
     offline: bool,
 }

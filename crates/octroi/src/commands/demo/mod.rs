@@ -1,6 +1,13 @@
 //! `octroi demo`: the whole story in one process. A sample API, the gateway in front of it, the loopback node; one
 //! purchase, shown step by step; then it serves for trying by hand.
 
+/// Prints a line; a reader that went away is no error.
+macro_rules! tell {
+    ($($words:tt)*) => {
+        crate::commands::say(&format!("{}\n", format_args!($($words)*)))
+    };
+}
+
 mod purchase;
 mod sample;
 
@@ -56,8 +63,8 @@ async fn show(args: &Args) -> Result<(), DemoError> {
     let (Some(listening), Some(wallet)) = (gateway.addresses().first().copied(), gateway.wallet()) else {
         return Err("the gateway has no address".into());
     };
-    println!("A sample API listens on http://{upstream}, the gateway in front of it on http://{listening},");
-    println!(
+    tell!("A sample API listens on http://{upstream}, the gateway in front of it on http://{listening},");
+    tell!(
         "and the loopback node's wallet on http://{wallet}. It settles real invoices of regtest; no money moves.\n"
     );
     let bought = purchase::make(listening, wallet).await;
@@ -68,7 +75,7 @@ async fn show(args: &Args) -> Result<(), DemoError> {
     if !args.once {
         try_by_hand(listening, wallet);
         tokio::signal::ctrl_c().await?;
-        println!("\nStopping.");
+        tell!("\nStopping.");
     }
     gateway.drain().await;
     Ok(())
@@ -102,7 +109,7 @@ services:
 }
 
 fn try_by_hand(gateway: SocketAddr, wallet: SocketAddr) {
-    println!(
+    tell!(
         "Try it by hand (Ctrl-C ends the demo):
 
   curl -i http://{gateway}/weather/today        # 402, with the challenge in WWW-Authenticate

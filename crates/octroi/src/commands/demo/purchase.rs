@@ -16,43 +16,43 @@ const PATH: &str = "/weather/today";
 
 /// Asks, is refused, pays, and is served.
 pub(super) async fn make(gateway: SocketAddr, wallet: SocketAddr) -> Result<(), DemoError> {
-    println!("1. Ask without paying\n\n   GET http://{gateway}{PATH}");
+    tell!("1. Ask without paying\n\n   GET http://{gateway}{PATH}");
     let refused = fetch(gateway, Method::GET, PATH, None, "").await?;
     expect_status(&refused, StatusCode::PAYMENT_REQUIRED)?;
     let offer = read_offer(refused.headers())?;
     let invoice = Invoice::parse(&offer.invoice)?;
-    println!("   {}", status_line(&refused));
+    tell!("   {}", status_line(&refused));
     let token = base64::engine::general_purpose::STANDARD.encode(offer.token.as_bytes());
-    println!(
+    tell!(
         "   WWW-Authenticate: L402 macaroon=\"{}\", invoice=\"{}\"",
         shortened(&token),
         shortened(&offer.invoice)
     );
     show_token(&offer, &invoice);
 
-    println!("\n2. Pay the invoice\n\n   POST http://{wallet}/v2/router/send");
+    tell!("\n2. Pay the invoice\n\n   POST http://{wallet}/v2/router/send");
     let preimage = pay(wallet, &offer.invoice, invoice.payment_hash()).await?;
-    println!("   paid; the wallet learned the preimage {}", shortened(&preimage.reveal_hex()));
-    println!("   SHA-256(preimage) is the payment hash {}", shortened(&invoice.payment_hash().to_string()));
+    tell!("   paid; the wallet learned the preimage {}", shortened(&preimage.reveal_hex()));
+    tell!("   SHA-256(preimage) is the payment hash {}", shortened(&invoice.payment_hash().to_string()));
 
-    println!("\n3. Ask again, with token and preimage\n\n   GET http://{gateway}{PATH}");
-    println!("   Authorization: L402 <macaroon>:<preimage>");
+    tell!("\n3. Ask again, with token and preimage\n\n   GET http://{gateway}{PATH}");
+    tell!("   Authorization: L402 <macaroon>:<preimage>");
     let authorization = l402::authorization_value(OfferScheme::L402, &offer.token, &preimage);
     let served = fetch(gateway, Method::GET, PATH, Some(&authorization), "").await?;
-    println!("   {}", status_line(&served));
+    tell!("   {}", status_line(&served));
     expect_status(&served, StatusCode::OK)?;
-    println!("   {}\n", String::from_utf8_lossy(served.body()).trim_end());
-    println!(
+    tell!("   {}\n", String::from_utf8_lossy(served.body()).trim_end());
+    tell!(
         "The token stays good for an hour; the gateway checks it without a database and without the node.\n"
     );
     Ok(())
 }
 
 fn show_token(offer: &Offer, invoice: &Invoice) {
-    println!("   The invoice asks for {} and expires in ten minutes.", amount(invoice));
-    println!("   The token commits to the same payment hash, and says what is sold:");
+    tell!("   The invoice asks for {} and expires in ten minutes.", amount(invoice));
+    tell!("   The token commits to the same payment hash, and says what is sold:");
     for caveat in offer.token.view().caveats() {
-        println!("     {}", String::from_utf8_lossy(caveat.identifier).escape_debug());
+        tell!("     {}", String::from_utf8_lossy(caveat.identifier).escape_debug());
     }
 }
 
