@@ -65,6 +65,32 @@ CFG
     await "http://127.0.0.1:$upstream_port/"
 }
 
+# nginx with two workers and keep-alive to the upstream, the peer of the proxy benchmarks.
+start_nginx() {
+    need nginx nginx
+nginx_port=$(free_port)
+cat >"$work/nginx.conf" <<CFG
+worker_processes 2;
+daemon off;
+pid $work/nginx.pid;
+error_log $work/nginx-error.log;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    keepalive_requests 1000000;
+    client_body_temp_path $work/n1; proxy_temp_path $work/n2; fastcgi_temp_path $work/n3;
+    uwsgi_temp_path $work/n4; scgi_temp_path $work/n5;
+    upstream bare { server 127.0.0.1:$upstream_port; keepalive 256; keepalive_requests 1000000; }
+    server {
+        listen 127.0.0.1:$nginx_port reuseport;
+        location / { proxy_pass http://bare; proxy_http_version 1.1; proxy_set_header Connection ""; }
+    }
+}
+CFG
+start "$work/nginx.log" nginx -c "$work/nginx.conf"
+await "http://127.0.0.1:$nginx_port/"
+}
+
 build_octroi() {
     (cd "$repo" && cargo build --release -q -p octroi)
     octroi="$repo/target/release/octroi"

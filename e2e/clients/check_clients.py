@@ -41,7 +41,7 @@ class Client:
         mode = [self.mode] if self.mode else []
         if self.driver.endswith(".mjs"):
             return ["node", str(HERE / self.driver), *mode]
-        place = "l402sdk" if self.driver == "drive_l402sdk.py" else "python"
+        place = "l402sdk" if self.driver == SDK else "python"
         return [str(WORK / place / "bin" / "python"), str(HERE / self.driver), *mode]
 
     def path(self) -> str:
@@ -49,19 +49,30 @@ class Client:
         return f"/files/{self.name.replace(' ', '/').replace('@', '')}.txt"
 
 
+BUYS_EACH_TIME = "none: buys each time"
+HANDS_IT_OUT = "hands it out"
+
+REQUESTS = "drive_l402_requests.py"
+KIT = "drive_l402kit.py"
+SDK = "drive_l402sdk.py"
+L402 = "drive_l402.py"
+MCP = "drive_lightning_enable_mcp.py"
+ALBY = "drive_lightning_tools.mjs"
+LSAT = "drive_lsat_js.mjs"
+
 CLIENTS = [
-    Client("l402-requests 0.9.0 sync", "drive_l402_requests.py", "sync"),
-    Client("l402-requests 0.9.0 async", "drive_l402_requests.py", "async"),
-    Client("l402kit 1.10.1 sync", "drive_l402kit.py", "sync"),
-    Client("l402kit 1.10.1 async", "drive_l402kit.py", "async"),
-    Client("l402sdk 0.1.0", "drive_l402sdk.py"),
-    Client("l402 0.0.9 sync", "drive_l402.py", "sync"),
-    Client("l402 0.0.9 async", "drive_l402.py", "async"),
-    Client("lightning-enable-mcp 2.1.1 fetch", "drive_lightning_enable_mcp.py", "fetch", (1, 1), "none: buys each time"),
-    Client("lightning-enable-mcp 2.1.1 pay_challenge", "drive_lightning_enable_mcp.py", "pay_challenge", token="hands it out"),
-    Client("@getalby/lightning-tools 9.0.1 fetch402", "drive_lightning_tools.mjs", "fetch402", token="hands it out"),
-    Client("@getalby/lightning-tools 9.0.1 fetchWithL402", "drive_lightning_tools.mjs", "fetchWithL402", token="hands it out"),
-    Client("lsat-js 2.0.6", "drive_lsat_js.mjs", token="hands it out"),
+    Client("l402-requests 0.9.0 sync", REQUESTS, "sync"),
+    Client("l402-requests 0.9.0 async", REQUESTS, "async"),
+    Client("l402kit 1.10.1 sync", KIT, "sync"),
+    Client("l402kit 1.10.1 async", KIT, "async"),
+    Client("l402sdk 0.1.0", SDK),
+    Client("l402 0.0.9 sync", L402, "sync"),
+    Client("l402 0.0.9 async", L402, "async"),
+    Client("lightning-enable-mcp 2.1.1 fetch", MCP, "fetch", (1, 1), BUYS_EACH_TIME),
+    Client("lightning-enable-mcp 2.1.1 pay_challenge", MCP, "pay_challenge", token=HANDS_IT_OUT),
+    Client("@getalby/lightning-tools 9.0.1 fetch402", ALBY, "fetch402", token=HANDS_IT_OUT),
+    Client("@getalby/lightning-tools 9.0.1 fetchWithL402", ALBY, "fetchWithL402", token=HANDS_IT_OUT),
+    Client("lsat-js 2.0.6", LSAT, token=HANDS_IT_OUT),
 ]
 
 
@@ -108,8 +119,16 @@ def run_driver(client: Client, gateway: Gateway, outcome: Outcome) -> list[dict]
     """The driver's account of its requests; empty if it failed, with its last words among the faults."""
     environment = {"E2E_URL": gateway.url + client.path(), "E2E_WALLET": gateway.wallet_url}
     try:
-        done = subprocess.run(client.command(), env=os.environ | environment, stdin=subprocess.DEVNULL, text=True,
-                              capture_output=True, timeout=DRIVER_SECS, cwd=HERE)
+        done = subprocess.run(
+            client.command(),
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            capture_output=True,
+            timeout=DRIVER_SECS,
+            cwd=HERE,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         outcome.faults.append(f"no end after {DRIVER_SECS} s")
         return []
@@ -123,8 +142,11 @@ def secrets_told(gateway: Gateway) -> list[str]:
     """No preimage may stand in what the gateway wrote."""
     said = gateway.said().lower()
     preimages = [payment["payment_preimage"] for payment in Wallet(gateway.wallet_url).settled()]
-    return [f"the gateway's log has the preimage of payment {index}"
-            for index, preimage in enumerate(preimages) if preimage.lower() in said]
+    return [
+        f"the gateway's log has the preimage of payment {index}"
+        for index, preimage in enumerate(preimages)
+        if preimage.lower() in said
+    ]
 
 
 def services(upstream: Upstream | Nginx) -> str:
@@ -141,11 +163,15 @@ def services(upstream: Upstream | Nginx) -> str:
 def table(outcomes: list[Outcome]) -> str:
     """A row for each client."""
     rows = [("client", "token", "paid", "status", "seconds", "")]
-    rows += [(outcome.client.name, outcome.client.token, str(outcome.paid),
-              " ".join(map(str, outcome.statuses)) or "-", f"{outcome.secs:.1f}", "ok" if not outcome.faults else "FAILED")
-             for outcome in outcomes]
+    for outcome in outcomes:
+        statuses = " ".join(map(str, outcome.statuses)) or "-"
+        verdict = "FAILED" if outcome.faults else "ok"
+        client = outcome.client
+        rows.append((client.name, client.token, str(outcome.paid), statuses, f"{outcome.secs:.1f}", verdict))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def main() -> int:
@@ -155,7 +181,8 @@ def main() -> int:
     chosen = options.parse_args()
     clients = [client for client in CLIENTS if chosen.only in client.name]
 
-    upstream = Nginx(WORK / "nginx", [client.path() for client in clients]) if chosen.upstream == "nginx" else Upstream()
+    paths = [client.path() for client in clients]
+    upstream = Nginx(WORK / "nginx", paths) if chosen.upstream == "nginx" else Upstream()
     try:
         gateway = Gateway(services(upstream), WORK)
         try:

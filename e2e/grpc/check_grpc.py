@@ -3,8 +3,9 @@
 import base64
 import queue
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import grpc
 from pymacaroons import Macaroon
@@ -25,7 +26,18 @@ SERVICES = """\
     price: 10 sat
 """
 
-Metadata = list[tuple[str, str]]
+Metadata = list[tuple[str, str | bytes]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a unary call ended."""
+
+    code: grpc.StatusCode
+    details: str
+    body: bytes | None
+    initial: Metadata
+    trailing: Metadata
 
 
 class Buyer:
@@ -42,25 +54,31 @@ class Buyer:
         self.preimage = ""
         self.paid: Metadata = []
 
-    # What a call is made with: method kinds, all with plain bytes.
-
-    def unary(self, method: str, request: bytes, metadata: Metadata, path: str = SERVICE):
-        """The answer's (code, details, body, initial and trailing metadata)."""
-        call = self.channel.unary_unary(f"/{path}/{method}")
+    def unary(self, method: str, request: bytes, metadata: Metadata, service: str = SERVICE) -> Answer:
+        """One call with one message each way."""
+        call = self.channel.unary_unary(f"/{service}/{method}")
         try:
-            body, answer = call.with_call(request, metadata=metadata, timeout=PATIENCE_SECS)
+            body, end = call.with_call(request, metadata=metadata, timeout=PATIENCE_SECS)
         except grpc.RpcError as error:
-            body, answer = None, error
-        return answer.code(), answer.details(), body, entries(answer.initial_metadata()), entries(answer.trailing_metadata())
+            body, end = None, error
+        return Answer(
+            end.code(), end.details(), body, entries(end.initial_metadata()), entries(end.trailing_metadata())
+        )
+
+    def today(self, metadata: Metadata) -> grpc.StatusCode:
+        """How the simplest call ends."""
+        return self.unary("Today", b"?", metadata).code
 
     def unpaid(self) -> None:
-        code, details, _, initial, trailing = self.unary("Today", b"?", [])
-        self.equal("the status is INTERNAL", code, grpc.StatusCode.INTERNAL)
-        self.equal("the message says it", details, "payment required")
-        lines = [value for name, value in trailing if name == "www-authenticate"]
+        answer = self.unary("Today", b"?", [])
+        self.equal("the status is INTERNAL", answer.code, grpc.StatusCode.INTERNAL)
+        self.equal("the message says it", answer.details, "payment required")
+        lines = [value for name, value in answer.trailing if name == "www-authenticate"]
         self.equal("two challenge lines in the trailing metadata", len(lines), 2)
         self.check("the LSAT line first", lines[0].startswith('LSAT macaroon="'), lines)
-        self.check("nothing of it in the initial metadata", "www-authenticate" not in dict(initial), initial)
+        self.check(
+            "nothing of it in the initial metadata", "www-authenticate" not in dict(answer.initial), answer.initial
+        )
         challenge = Challenge.read(lines)
         for kind in ("Hours", "Talk"):
             try:
@@ -76,10 +94,10 @@ class Buyer:
 
     def credentials(self) -> None:
         own = [("x-own", "mine"), ("x-own-bin", b"\0\1")]
-        code, details, body, initial, trailing = self.unary("Today", b"?", self.paid + own)
-        self.equal("the call succeeds with `macaroon` metadata", (code, body), (grpc.StatusCode.OK, b"?"))
-        self.check("initial metadata arrives", ("x-station", "north") in initial, initial)
-        self.check("trailing metadata arrives", ("x-quality", "good") in trailing, trailing)
+        answer = self.unary("Today", b"?", self.paid + own)
+        self.equal("the call succeeds with `macaroon` metadata", (answer.code, answer.body), (grpc.StatusCode.OK, b"?"))
+        self.check("initial metadata arrives", ("x-station", "north") in answer.initial, answer.initial)
+        self.check("trailing metadata arrives", ("x-quality", "good") in answer.trailing, answer.trailing)
         _, metadata = self.forecast.calls[-1]
         names = [name for name, _ in metadata]
         self.check("the service does not see the credential", not {"macaroon", "authorization"} & set(names), names)
@@ -87,9 +105,9 @@ class Buyer:
         self.check("the service sees the client's own metadata", set(own) <= set(metadata), metadata)
 
         prefixed = [("grpc-metadata-macaroon", self.paid[0][1])]
-        self.equal("`grpc-metadata-macaroon` is as good", self.unary("Today", b"?", prefixed)[0], grpc.StatusCode.OK)
+        self.equal("`grpc-metadata-macaroon` is as good", self.today(prefixed), grpc.StatusCode.OK)
         authorization = [("authorization", f"L402 {self.macaroon}:{self.preimage}")]
-        self.equal("so is `authorization`", self.unary("Today", b"?", authorization)[0], grpc.StatusCode.OK)
+        self.equal("so is `authorization`", self.today(authorization), grpc.StatusCode.OK)
 
         calls = len(self.forecast.calls)
         wrong = "00" * 32
@@ -100,8 +118,8 @@ class Buyer:
             ("a forged signature", [("macaroon", forged(self.paid[0][1]))], grpc.StatusCode.INTERNAL),
         ]
         for name, metadata, expected in cases:
-            self.equal(f"{name}: {expected.name}", self.unary("Today", b"?", metadata)[0], expected)
-        code = self.unary("Today", b"?", self.paid, path="weather.Other")[0]
+            self.equal(f"{name}: {expected.name}", self.today(metadata), expected)
+        code = self.unary("Today", b"?", self.paid, service="weather.Other").code
         self.equal("another service: UNIMPLEMENTED", code, grpc.StatusCode.UNIMPLEMENTED)
         self.equal("the service saw none of them", len(self.forecast.calls), calls)
 
@@ -110,40 +128,38 @@ class Buyer:
         got = [next(hours)]
         self.forecast.first_hour_taken.set()
         got += list(hours)
-        self.equal("the server's stream arrives as it is sent", got, [f"hour {hour}".encode() for hour in range(5)])
+        self.equal("the server's stream arrives as it is sent", got, [numbered("hour ", hour) for hour in range(5)])
 
-        numbers = (str(number).encode() for number in range(100))
+        numbers = (numbered("", number) for number in range(100))
         total = self.channel.stream_unary(f"/{SERVICE}/Sum")(numbers, metadata=self.paid, timeout=PATIENCE_SECS)
         self.equal("the client's stream arrives whole", total, b"4950")
 
         words: queue.Queue[bytes | None] = queue.Queue()
-        talk = self.channel.stream_stream(f"/{SERVICE}/Talk")(iter(words.get, None), metadata=self.paid, timeout=PATIENCE_SECS)
+        spoken = iter(words.get, None)
+        talk = self.channel.stream_stream(f"/{SERVICE}/Talk")(spoken, metadata=self.paid, timeout=PATIENCE_SECS)
         echoes = []
         for number in range(20):
-            words.put(f"{number}".encode())
+            words.put(numbered("", number))
             echoes.append(next(talk))
         words.put(None)
-        self.equal("each side of a conversation hears before it speaks", echoes, [f"echo {number}".encode() for number in range(20)])
+        expected = [numbered("echo ", number) for number in range(20)]
+        self.equal("each side of a conversation hears before it speaks", echoes, expected)
         self.equal("the conversation ends with OK", (list(talk), talk.code()), ([], grpc.StatusCode.OK))
 
+    def loads(self) -> None:
         large = bytes(range(256)) * (8 * 1024 * 1024 // 256)
-        body = self.unary("Today", large, self.paid)[2]
+        body = self.unary("Today", large, self.paid).body
         self.check("8 MiB go there and back", body == large, body and len(body))
 
-        answers: list[bytes] = []
-        def ask(number: int) -> None:
-            answers.append(self.unary("Today", f"{number}".encode(), self.paid)[2])
-        threads = [threading.Thread(target=ask, args=[number]) for number in range(50)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE_SECS)
-        self.equal("fifty calls at once on one connection", sorted(answers), sorted(f"{number}".encode() for number in range(50)))
+        with ThreadPoolExecutor(max_workers=50) as callers:
+            calls = [callers.submit(self.unary, "Today", numbered("", n), self.paid) for n in range(200)]
+            answers = [call.result().body for call in calls]
+        self.equal("200 calls, 50 at a time, on one connection", answers, [numbered("", n) for n in range(200)])
 
     def failures(self) -> None:
-        code, details, _, _, trailing = self.unary("Fail", b"?", self.paid)
-        self.equal("the service's status passes", (code, details), FAILURE)
-        self.check("its trailers pass", set(FAILURE_TRAILERS) <= set(trailing), trailing)
+        answer = self.unary("Fail", b"?", self.paid)
+        self.equal("the service's status passes", (answer.code, answer.details), FAILURE)
+        self.check("its trailers pass", set(FAILURE_TRAILERS) <= set(answer.trailing), answer.trailing)
 
         later = self.channel.unary_stream(f"/{SERVICE}/FailLater")(b"?", metadata=self.paid, timeout=PATIENCE_SECS)
         got, code = [], None
@@ -155,7 +171,7 @@ class Buyer:
         self.equal("a status after messages passes", (got, code, later.details()), ([b"one", b"two"], *FAILURE))
         self.check("with its trailers", set(FAILURE_TRAILERS) <= set(entries(later.trailing_metadata())))
 
-        code = self.unary("Nothing", b"?", self.paid)[0]
+        code = self.unary("Nothing", b"?", self.paid).code
         self.equal("a method that the service has not: its own UNIMPLEMENTED", code, grpc.StatusCode.UNIMPLEMENTED)
 
         waiting = self.channel.unary_unary(f"/{SERVICE}/Wait").future(b"?", metadata=self.paid, timeout=PATIENCE_SECS)
@@ -168,13 +184,18 @@ class Buyer:
         self.check("the client's deadline reached the service", left is not None, left)
 
         self.forecast.stop()
-        code = self.unary("Today", b"?", self.paid)[0]
+        code = self.today(self.paid)
         self.equal("the service is down: UNAVAILABLE", code, grpc.StatusCode.UNAVAILABLE)
 
 
 def entries(metadata) -> Metadata:
     """Metadata as pairs; none as none."""
     return [(item[0], item[1]) for item in metadata or ()]
+
+
+def numbered(word: str, number: int) -> bytes:
+    """A small message."""
+    return f"{word}{number}".encode()
 
 
 def hex_of(macaroon: str) -> str:
@@ -204,6 +225,7 @@ def check_grpc(checks: Checks) -> None:
         checks.run("gRPC without payment", buyer.unpaid)
         checks.run("gRPC credentials", buyer.credentials)
         checks.run("gRPC streams", buyer.streams)
+        checks.run("gRPC loads", buyer.loads)
         checks.run("gRPC failures", buyer.failures)
         buyer.channel.close()
     finally:

@@ -53,7 +53,7 @@ impl Failure {
         self
     }
 
-    fn detail(mut self, name: &'static str, value: impl ToString) -> Self {
+    fn detail(mut self, name: &'static str, value: &impl ToString) -> Self {
         self.details.push((name, value.to_string()));
         self
     }
@@ -118,17 +118,17 @@ impl From<FetchError> for Failure {
             FetchError::NotPaid(_) => Self::new(Exit::NotPaid, "payment_failed", text),
             FetchError::OutcomeUnknown { hash, .. } => {
                 let hint = "run the same command again: it asks the wallet first, and pays nothing twice";
-                Self::new(Exit::Unknown, "payment_unknown", text).hint(hint).detail("payment_hash", hash)
+                Self::new(Exit::Unknown, "payment_unknown", text).hint(hint).detail("payment_hash", &hash)
             }
             FetchError::CannotAsk { hash, .. } | FetchError::NobodyToAsk { hash } => {
                 let hint = "run the same command with the wallet that was told to pay: it is asked first";
-                Self::new(Exit::Unknown, "payment_unknown", text).hint(hint).detail("payment_hash", hash)
+                Self::new(Exit::Unknown, "payment_unknown", text).hint(hint).detail("payment_hash", &hash)
             }
             FetchError::Busy { .. } => Self::new(Exit::Unknown, "busy", text)
                 .hint("run the same command again: the other's token will be used if it paid"),
             FetchError::StillRefused { hash, .. } => Self::new(Exit::StillRefused, "still_refused", text)
                 .hint(format!("nothing more is bought for this; to buy anyway: l402 tokens remove {hash}"))
-                .detail("payment_hash", hash),
+                .detail("payment_hash", &hash),
             // The enum may grow.
             _ => Self::new(Exit::Other, "other", text),
         }
@@ -220,10 +220,10 @@ pub(crate) fn of_refusal(refusal: &Refusal, text: String) -> Failure {
 fn with_offer(failure: Failure, offer: &Offer) -> Failure {
     let amount = Invoice::parse(&offer.invoice).ok().and_then(|invoice| invoice.amount());
     let failure = match amount {
-        Some(amount) => failure.detail("price", amount),
+        Some(amount) => failure.detail("price", &amount),
         None => failure,
     };
-    failure.detail("invoice", &offer.invoice).detail("token", crate::decode::token_text(&offer.token))
+    failure.detail("invoice", &offer.invoice).detail("token", &crate::decode::token_text(&offer.token))
 }
 
 fn wallet_hint() -> String {

@@ -28,6 +28,7 @@ pub(crate) enum Command {
     after_help = "Exit codes: 0 done; 1 other; 2 usage; 3 refused before paying; 4 payment failed, nothing paid; \
     5 payment outcome unknown; 6 paid and still refused; 7 network or TLS; 8 HTTP error status with -f."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub(crate) struct GetFlags {
     /// What to fetch
     pub(crate) url: String,
@@ -73,8 +74,12 @@ pub(crate) struct GetFlags {
     /// Send the request, say what the answer would cost, and pay nothing
     #[arg(long, conflicts_with_all = ["output", "include"])]
     pub(crate) dry_run: bool,
-    /// The wallet to pay with, such as "loopback:" or "lnd+https://host:8080?macaroon=FILE&cert=FILE"
-    #[arg(long, value_name = "URL")]
+    /// The wallet to pay with
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "The wallet to pay with: \"loopback:\" or \"lnd+https://host:8080?macaroon=FILE&cert=FILE\""
+    )]
     pub(crate) wallet: Option<String>,
 }
 

@@ -20,7 +20,7 @@ use crate::settings::{ConfigFile, Environment};
 
 /// The cap where nobody names one: 1000 sat.
 const MAX_COST_DEFAULT: MilliSat = MilliSat::from_msat(1_000_000);
-const PAYMENT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+const PAYMENT_TIMEOUT_DEFAULT: Duration = Duration::from_mins(1);
 /// Longest payment timeout: no wallet tries longer than a day.
 const PAYMENT_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// Most that is taken from standard input as a body: it is kept in memory, as it may be sent twice.
@@ -216,8 +216,8 @@ mod tests {
     #[test]
     fn times_carry_a_unit() {
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
-        assert_eq!(duration("1d"), Some(Duration::from_secs(86_400)));
+        assert_eq!(duration("2m"), Some(Duration::from_mins(2)));
+        assert_eq!(duration("1d"), Some(Duration::from_hours(24)));
         for wrong in ["", "5", "s", "5 s", "-5s", "5w", "1.5s", "99999999999999999999s", "9999999999999999d"]
         {
             assert_eq!(duration(wrong), None, "{wrong}");

@@ -31,7 +31,7 @@ impl Sheet {
     }
 
     /// Text that this program made, or that cannot harm a terminal.
-    pub(crate) fn text(&mut self, name: &'static str, value: impl ToString) {
+    pub(crate) fn text(&mut self, name: &'static str, value: &(impl ToString + ?Sized)) {
         self.rows.push((name, Cell::Text(value.to_string())));
     }
 

@@ -64,7 +64,7 @@ fn state(record: &PurchaseRecord, now: u64) -> &'static str {
 
 fn sheet(record: &PurchaseRecord, now: u64) -> Sheet {
     let mut sheet = Sheet::new("purchase");
-    sheet.text("payment_hash", record.payment_hash);
+    sheet.text("payment_hash", &record.payment_hash);
     sheet.text("state", state(record, now));
     sheet.text("origin", &record.origin);
     sheet.text("scope", &record.scope);

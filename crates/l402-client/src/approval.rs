@@ -155,3 +155,49 @@ pub(crate) fn wallet_fits(wallet: PayerCapabilities, invoice: &Invoice) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of BOLT 11 that names an amount and a node: mainnet, 2,500 micro-bitcoin.
+    const INVOICE: &str = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
+
+    fn wallet() -> PayerCapabilities {
+        PayerCapabilities {
+            network: Some(Network::Mainnet),
+            fee_limit: true,
+            timeout: true,
+            returns_preimage: true,
+            lookup_by_hash: true,
+        }
+    }
+
+    #[test]
+    fn a_wallet_that_could_lose_money_or_proof_is_refused() {
+        let invoice = Invoice::parse(INVOICE).unwrap();
+        let fits = |wallet| wallet_fits(wallet, &invoice);
+        assert_eq!(fits(wallet()), Ok(()));
+        for (wallet, refusal) in [
+            (PayerCapabilities { returns_preimage: false, ..wallet() }, Refusal::NoPreimages),
+            (PayerCapabilities { lookup_by_hash: false, ..wallet() }, Refusal::NoLookup),
+            (PayerCapabilities { fee_limit: false, ..wallet() }, Refusal::NoFeeLimit),
+            (PayerCapabilities { network: None, ..wallet() }, Refusal::UnknownNetwork),
+        ] {
+            assert_eq!(fits(wallet), Err(refusal));
+        }
+        let wallet = PayerCapabilities { network: Some(Network::Regtest), ..wallet() };
+        assert!(matches!(fits(wallet), Err(Refusal::OtherNetwork { .. })));
+    }
+
+    #[test]
+    fn time_left_and_cap_decide_to_the_second_and_the_millisatoshi() {
+        let invoice = Invoice::parse(INVOICE).unwrap();
+        let cap = |msat| SpendingCap::new(MilliSat::from_msat(msat));
+        let last = invoice.expires_at() - TIME_LEFT_SECS_MIN;
+        let (amount, fee) = payable(&invoice, cap(250_000_001), last).unwrap();
+        assert_eq!((amount.as_msat(), fee.most().as_msat()), (250_000_000, 1));
+        assert_eq!(payable(&invoice, cap(250_000_001), last + 1).unwrap_err(), Refusal::Expired);
+        assert!(matches!(payable(&invoice, cap(249_999_999), last), Err(Refusal::TooDear { .. })));
+    }
+}

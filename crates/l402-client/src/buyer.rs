@@ -40,6 +40,14 @@ pub struct Request {
     pub elsewhere: CrossOrigin,
 }
 
+impl Request {
+    /// A plain `GET`.
+    pub fn get(url: Url) -> Self {
+        let elsewhere = CrossOrigin::Refuse;
+        Self { url, method: Method::GET, headers: HeaderMap::new(), payload: Payload::Empty, elsewhere }
+    }
+}
+
 /// What may be spent on one fetch.
 #[derive(Debug, Clone, Copy)]
 pub enum Spending {

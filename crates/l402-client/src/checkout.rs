@@ -9,18 +9,20 @@ use crate::approval::{self, Approved};
 use crate::buyer::{Buyer, Demand, Purse, Spending};
 use crate::error::FetchError;
 use crate::event::{Event, Receipt};
-use crate::origin::Origin;
+use crate::origin::{Origin, Scheme};
 use crate::purchase::{Purchase, Step, Terms};
 use crate::vault::{LockAttempt, LockOwner, PurchaseRecord, ScopeLock, Stage};
 use crate::wallet::Wallet;
 
 /// How much longer than a whole purchase somebody else's is waited for.
-const LOCK_MARGIN: Duration = Duration::from_secs(20);
+const LOCK_MARGIN: Duration = Duration::from_secs(40);
 /// First and longest pause between two looks at a held lock.
 const LOCK_PAUSE_MIN: Duration = Duration::from_millis(5);
 const LOCK_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// How long a sign of somebody else's purchase is looked for: one exchange with the server.
 const SIGN_WAIT: Duration = Duration::from_secs(1);
+/// How long an expired token is kept once a new one is there.
+const EXPIRED_KEPT_SECS: u64 = 24 * 60 * 60;
 /// The wallet's own deadline should end a call; this ends one that ignores it.
 const PAY_MARGIN: Duration = Duration::from_secs(5);
 
@@ -48,6 +50,9 @@ impl Buyer {
         if let (Err(refusal), []) = (&fresh, older.as_slice()) {
             return Err(refusal.clone().into());
         }
+        if origin.scheme() == Scheme::Http && !origin.is_loopback() {
+            (self.witness)(&Event::Unprotected { origin });
+        }
         if let Ok(approved) = &fresh {
             (self.witness)(&Event::PriceAsked { approved });
         }
@@ -66,7 +71,34 @@ impl Buyer {
             started_at,
         };
         let (token, receipt) = self.run(Purchase::new(terms, older, fresh), &wallet).await?;
+        self.clear_away(&token).await;
         Ok((token, Some(receipt)))
+    }
+
+    /// Removes long expired tokens that the new one takes the place of. Refused ones stay: they are a person's decision.
+    async fn clear_away(&self, new: &PurchaseRecord) {
+        let (origin, scope) = (new.origin.clone(), new.scope.clone());
+        let long_ago = (self.clock)().saturating_sub(EXPIRED_KEPT_SECS);
+        let cleared = self.with_vault(move |vault| {
+            for record in vault.purchases(&origin)? {
+                if record.scope == scope && record.is_spent_by(long_ago) {
+                    vault.remove(&origin, record.payment_hash)?;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = cleared.await {
+            (self.witness)(&Event::NotSaved { error: &error });
+        }
+    }
+
+    fn check_fee(&self, record: &PurchaseRecord, receipt: &Receipt) {
+        let limit = record.cap.zip(record.amount).and_then(|(cap, amount)| cap.checked_sub(amount));
+        if let (Some(fee_max), Some(fee)) = (limit, receipt.fee)
+            && fee > fee_max
+        {
+            (self.witness)(&Event::LimitBroken { receipt, fee_max });
+        }
     }
 
     /// A paid token that opens the demand and was not just shown in vain. A refused one stops the purchase.
@@ -184,10 +216,13 @@ impl Buyer {
     ) -> Result<(PurchaseRecord, Receipt), FetchError> {
         let start = Instant::now();
         let mut earlier = true;
+        let mut asked = None;
         loop {
             purchase = match purchase.step() {
                 Step::LookUp(hash) => {
-                    (self.witness)(&Event::Resolving { hash });
+                    if asked.replace(hash) != Some(hash) {
+                        (self.witness)(&Event::Resolving { hash });
+                    }
                     let answer = wallet.payer().lookup(hash).await;
                     purchase.looked_up(answer, start.elapsed())
                 }
@@ -226,6 +261,7 @@ impl Buyer {
                         earlier,
                     };
                     (self.witness)(&Event::Paid { receipt: &receipt });
+                    self.check_fee(&record, &receipt);
                     return Ok((record, receipt));
                 }
             };

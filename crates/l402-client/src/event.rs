@@ -7,6 +7,7 @@ use l402_lightning::MilliSat;
 use reqwest::Url;
 
 use crate::approval::Approved;
+use crate::origin::Origin;
 use crate::vault::{LockOwner, VaultError};
 
 /// Something worth telling a person.
@@ -27,6 +28,18 @@ pub enum Event<'a> {
     PriceAsked {
         /// The offer, checked.
         approved: &'a Approved,
+    },
+    /// A purchase over plain HTTP from another machine: whoever is on the way can change the offer and take the token.
+    Unprotected {
+        /// The seller.
+        origin: &'a Origin,
+    },
+    /// The wallet says that it spent more on routing than it was allowed to.
+    LimitBroken {
+        /// What it cost.
+        receipt: &'a Receipt,
+        /// What routing was allowed to cost.
+        fee_max: MilliSat,
     },
     /// Another process is buying the same thing; its token will be used.
     Waiting {

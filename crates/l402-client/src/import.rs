@@ -95,6 +95,7 @@ impl ImportedToken {
             amount: Some(self.amount),
             cap: None,
             wallet: None,
+            sends: 0,
             created_at: self.created_at,
             stage: Stage::Paid(PaidToken {
                 preimage: self.preimage,

@@ -6,6 +6,28 @@
 //! - [`Approved`]: an offer that passed every check there is before paying, under a [`SpendingCap`].
 //! - [`Wallet`]: what pays. A new kind is one [`Payer`](l402_lightning::Payer) and one line in a list.
 //!
+//! ```no_run
+//! # use std::{path::Path, sync::Arc, time::Duration};
+//! # use l402_client::*;
+//! # async fn fetch(now: fn() -> u64) -> Result<(), Box<dyn std::error::Error>> {
+//! let wallet = WalletRequest { address: "loopback:".parse()?, credentials: WalletCredentials::default() };
+//! let buyer = Buyer {
+//!     vault: Vault::open(Path::new("/home/me/.local/share/l402"))?,
+//!     transport: Transport::new(Trust::System, Timeouts::default()),
+//!     purse: Purse::At(wallet),
+//!     spending: Spending::UpTo(SpendingCap::new("100 sat".parse()?)),
+//!     payment_timeout: Duration::from_secs(60),
+//!     clock: Arc::new(now),
+//!     witness: Arc::new(|_| {}),
+//! };
+//! let mut fetched = buyer.fetch(&Request::get("http://127.0.0.1:8402/weather/today".parse()?)).await?;
+//! while let Some(bytes) = fetched.answer.chunk().await? {
+//!     println!("{} bytes", bytes.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What this crate never does: print, prompt, read the clock (callers give one), or send a token or a payment to
 //! another origin than the one that was named.
 

@@ -4,7 +4,8 @@
 //! - an intent is written before the wallet is told to pay, and stays until the wallet says the payment failed for
 //!   good, or the paid token has taken its place;
 //! - while an intent is unresolved, no other invoice of its scope is paid; its own invoice may be handed to the
-//!   same wallet again, which pays one payment hash at most once ([`Payer::pay`](l402_lightning::Payer::pay));
+//!   same wallet again, which pays one payment hash at most once ([`Payer::pay`](l402_lightning::Payer::pay)), and is
+//!   then the only one until it has expired;
 //! - "paid" is believed with the right preimage only; any other answer leads to a question by hash.
 
 use std::collections::VecDeque;
@@ -98,6 +99,9 @@ pub enum Unresolved {
     /// The wallet could not be asked.
     #[error("{0}")]
     NoAnswer(PayError),
+    /// The wallet was given it twice, and failed to pay the second time; what became of the first is not known.
+    #[error("it was given to the wallet before, and now: {0}")]
+    Again(PayError),
     /// It was begun with another wallet, and this one does not know it.
     #[error("it was begun with the wallet {0}")]
     OtherWallet(String),
@@ -253,13 +257,7 @@ impl Purchase {
                     self.unresolved(attempt, Unresolved::WrongPreimage, elapsed)
                 }
             }
-            Ok(PaymentState::Failed(reason)) => {
-                let now = match attempt.sent {
-                    Sent::Not => None,
-                    Sent::With(_) => Some(PayError::Failed(reason)),
-                };
-                State::Forgetting(attempt.record.payment_hash, now)
-            }
+            Ok(PaymentState::Failed(reason)) => self.failed(attempt, PayError::Failed(reason), elapsed),
             Ok(PaymentState::InFlight) => self.unresolved(attempt, Unresolved::InFlight, elapsed),
             Ok(PaymentState::Unknown) => self.never_seen(attempt, elapsed),
             // The enum may grow; whatever a wallet says that is not known here is no answer.
@@ -272,14 +270,28 @@ impl Purchase {
         }
     }
 
+    /// The wallet says that the payment failed for good. That is the end of its only call; of two calls, the other may
+    /// still arrive, until the invoice has expired. Till then only this same invoice is tried.
+    fn failed(&mut self, attempt: Attempt, error: PayError, elapsed: Duration) -> State {
+        let hash = attempt.record.payment_hash;
+        let given_up = attempt.record.sends <= 1 || self.is_past(&attempt.record, elapsed);
+        match attempt.sent {
+            Sent::Not if given_up => State::Forgetting(hash, None),
+            Sent::Not => self.resend(attempt, elapsed),
+            Sent::With(_) if given_up => State::Forgetting(hash, Some(error)),
+            Sent::With(_) => again(hash, error),
+        }
+    }
+
     /// The wallet does not know the payment. Told to pay in this run, it may just not have got to it, unless it
     /// said itself that it sent nothing. From an earlier run, the same invoice is handed to the same wallet again.
     fn never_seen(&mut self, attempt: Attempt, elapsed: Duration) -> State {
         match &attempt.sent {
             // The intent stays: it costs one question, and nothing depends on the wallet's word.
-            Sent::With(error) if error.nothing_paid() => {
+            Sent::With(error) if error.nothing_paid() && attempt.record.sends <= 1 => {
                 State::Finished(Err(PurchaseFailure::NotPaid(error.clone())))
             }
+            Sent::With(error) if error.nothing_paid() => again(attempt.record.payment_hash, error.clone()),
             Sent::With(_) => self.unresolved(attempt, Unresolved::NotSeen, elapsed),
             Sent::Not => self.resend(attempt, elapsed),
         }
@@ -291,19 +303,26 @@ impl Purchase {
             let why = Unresolved::OtherWallet(wallet);
             return State::Finished(Err(PurchaseFailure::OutcomeUnknown { hash, why }));
         }
-        let invoice = attempt.record.invoice.as_deref().and_then(|text| Invoice::parse(text).ok());
-        let Some(invoice) = invoice else {
+        let Some(invoice) = invoice_of(&attempt.record) else {
             return self.unresolved(attempt, Unresolved::NotSeen, elapsed);
         };
-        let now = self.now(elapsed);
-        match approval::payable(&invoice, self.terms.cap, now) {
-            Ok((_, fee)) => self.pay(attempt.record, Box::new(invoice), fee.most(), elapsed),
-            Err(Refusal::Expired) if now >= invoice.expires_at().saturating_add(EXPIRY_GRACE_SECS) => {
-                State::Forgetting(hash, None)
+        match approval::payable(&invoice, self.terms.cap, self.now(elapsed)) {
+            Ok((_, fee)) => {
+                let sends = attempt.record.sends.saturating_add(1);
+                let record = PurchaseRecord { sends, ..attempt.record };
+                State::WritingIntent(record, Box::new(invoice), fee.most())
             }
+            Err(Refusal::Expired) if self.is_past(&attempt.record, elapsed) => State::Forgetting(hash, None),
             Err(Refusal::Expired) => self.unresolved(attempt, Unresolved::NotSeen, elapsed),
             Err(refusal) => State::Finished(Err(PurchaseFailure::Refused(refusal))),
         }
+    }
+
+    /// Whether the record's invoice expired so long ago that no call of any age can still pay it.
+    fn is_past(&self, record: &PurchaseRecord, elapsed: Duration) -> bool {
+        invoice_of(record).is_some_and(|invoice| {
+            self.now(elapsed) >= invoice.expires_at().saturating_add(EXPIRY_GRACE_SECS)
+        })
     }
 
     fn pay(
@@ -365,9 +384,18 @@ fn intent(terms: &Terms, approved: &Approved) -> PurchaseRecord {
         amount: Some(approved.amount()),
         cap: Some(terms.cap.most()),
         wallet: Some(terms.wallet.clone()),
+        sends: 1,
         created_at: terms.started_at,
         stage: Stage::Intended,
     }
+}
+
+fn invoice_of(record: &PurchaseRecord) -> Option<Invoice> {
+    record.invoice.as_deref().and_then(|text| Invoice::parse(text).ok())
+}
+
+fn again(hash: PaymentHash, error: PayError) -> State {
+    State::Finished(Err(PurchaseFailure::OutcomeUnknown { hash, why: Unresolved::Again(error) }))
 }
 
 fn ask(record: PurchaseRecord, error: PayError) -> State {

@@ -6,7 +6,7 @@
 //! field   = tag varint(length) bytes      tags: 1 location, 2 identifier, 4 vid, 6 signature; EOS is 0
 //! ```
 //!
-//! Varints are minimal, a field that may be left out is left out when it is empty, a location inside a caveat comes
+//! Locations are UTF-8, varints are minimal, a field that may be left out is left out when it is empty, a location inside a caveat comes
 //! only with a vid, and nothing follows the 32 bytes of the signature. So two different byte strings are never the
 //! same token, and what was read is what would be written.
 
@@ -62,7 +62,7 @@ impl Layout {
             Span { start: end - field.len(), end }
         };
 
-        let location = reader.optional(LOCATION)?.unwrap_or_default();
+        let location = reader.location()?.unwrap_or_default();
         let location = just_read(&reader, location);
         let identifier = reader.required(IDENTIFIER)?;
         let identifier = just_read(&reader, identifier);
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     /// One caveat section with its EOS.
     #[inline]
     pub(crate) fn caveat(&mut self) -> Result<CaveatRef<'a>, DecodeError> {
-        let location = self.optional(LOCATION)?;
+        let location = self.location()?;
         let identifier = self.required(IDENTIFIER)?;
         let verification_id = self.optional(VERIFICATION_ID)?;
         if location.is_some() && verification_id.is_none() {
@@ -112,6 +112,14 @@ impl<'a> Reader<'a> {
         }
         self.end_of_section()?;
         Ok(CaveatRef { identifier, verification_id, location })
+    }
+
+    #[inline]
+    fn location(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
+        match self.optional(LOCATION)? {
+            Some(bytes) if str::from_utf8(bytes).is_err() => Err(DecodeError::LocationText),
+            location => Ok(location),
+        }
     }
 
     #[inline]

@@ -24,16 +24,16 @@ pub enum V1Error {
     /// Something follows the signature.
     #[error("bytes follow the token")]
     Trailing,
-    /// The token is larger than allowed.
+    /// The token is larger than allowed, or has a location that is not UTF-8.
     #[error(transparent)]
-    Limit(#[from] LimitError),
+    Token(#[from] DecodeError),
 }
 
 impl Macaroon {
     /// Reads a version 1 binary token, for imports. The result is the same token in version 2.
     pub fn from_v1(bytes: &[u8], limits: &Limits) -> Result<Self, V1Error> {
         if bytes.len() > limits.token_bytes {
-            return Err(LimitError::Token.into());
+            return Err(V1Error::Token(LimitError::Token.into()));
         }
         let mut packets = Packets { rest: bytes };
         let location = packets.named(b"location")?;
@@ -41,10 +41,10 @@ impl Macaroon {
         let mut caveats = Vec::new();
         while let Some(caveat) = packets.caveat()? {
             if caveats.len() == limits.caveats {
-                return Err(LimitError::Caveats.into());
+                return Err(V1Error::Token(LimitError::Caveats.into()));
             }
             if caveat.len() > limits.caveat_bytes {
-                return Err(LimitError::Caveat.into());
+                return Err(V1Error::Token(LimitError::Caveat.into()));
             }
             caveats.push(caveat);
         }
@@ -54,11 +54,8 @@ impl Macaroon {
             return Err(V1Error::Trailing);
         }
         let written = codec::write(location, identifier, caveats.into_iter(), signature);
-        match Layout::read(&written, limits) {
-            Ok(layout) => Ok(Self::from_checked(written, layout)),
-            Err(DecodeError::Limit(limit)) => Err(limit.into()),
-            Err(_) => Err(V1Error::Order),
-        }
+        let layout = Layout::read(&written, limits)?;
+        Ok(Self::from_checked(written, layout))
     }
 }
 
@@ -144,7 +141,7 @@ mod tests {
         assert_eq!(read(b"000dlocation\n"), V1Error::Packet);
         assert_eq!(read(b"0012identifier id\n"), V1Error::Order);
         assert_eq!(read(&[README, b"\n"].concat()), V1Error::Trailing);
-        assert_eq!(read(&[b'a'; 5000]), V1Error::Limit(LimitError::Token));
+        assert_eq!(read(&[b'a'; 5000]), V1Error::Token(LimitError::Token.into()));
     }
 
     #[test]

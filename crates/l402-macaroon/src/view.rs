@@ -43,6 +43,9 @@ pub enum DecodeError {
     /// A field of this tag is present although it is empty; it would not be written back.
     #[error("the token has an empty field (tag {0})")]
     EmptyField(u8),
+    /// A location is not UTF-8. The other fields may hold any bytes.
+    #[error("a location is not UTF-8")]
+    LocationText,
     /// A caveat without verification id has a location, which only third-party caveats have.
     #[error("a first-party caveat has a location")]
     FirstPartyLocation,

@@ -36,6 +36,7 @@ fn each_departure_from_the_format_is_refused_by_name() {
     let cases: &[(&str, &[&[u8]], DecodeError)] = &[
         ("no identifier", &[EOS, EOS], DecodeError::Field(0)),
         ("empty location", &[b"\x01\x00", ID, EOS, EOS], DecodeError::EmptyField(1)),
+        ("location not UTF-8", &[b"\x01\x02a\xff", ID, EOS, EOS], DecodeError::LocationText),
         ("location twice", &[b"\x01\x01a\x01\x01b", ID, EOS, EOS], DecodeError::Field(1)),
         ("location after identifier", &[ID, b"\x01\x01a", EOS, EOS], DecodeError::Field(1)),
         ("identifier twice", &[ID, ID, EOS, EOS], DecodeError::Field(2)),
@@ -103,16 +104,17 @@ fn limits_come_before_the_rest_and_include_their_value() {
 /// Tokens of every form the format has, put together by hand.
 fn any_token() -> impl Strategy<Value = Vec<u8>> {
     let bytes = |len: std::ops::Range<usize>| prop::collection::vec(any::<u8>(), len);
-    let third_party = prop::option::of((bytes(1..150), prop::option::of(bytes(1..150))));
+    let third_party = prop::option::of((bytes(1..150), prop::option::of("\\PC{1,40}")));
     let caveats = prop::collection::vec((bytes(0..200), third_party), 0..4);
-    (bytes(0..150), bytes(0..300), caveats, any::<[u8; 32]>()).prop_map(
+    ("\\PC{0,40}", bytes(0..300), caveats, any::<[u8; 32]>()).prop_map(
         |(location, id, caveats, signature)| {
             let optional = |tag, bytes: &[u8]| if bytes.is_empty() { vec![] } else { field(tag, bytes) };
-            let mut token = [vec![2], optional(1, &location), field(2, &id), vec![0]].concat();
+            let mut token = [vec![2], optional(1, location.as_bytes()), field(2, &id), vec![0]].concat();
             for (id, third_party) in caveats {
                 let (vid, location) = third_party.unwrap_or_default();
                 token.extend(
-                    [optional(1, &location.unwrap_or_default()), field(2, &id), optional(4, &vid)].concat(),
+                    [optional(1, location.unwrap_or_default().as_bytes()), field(2, &id), optional(4, &vid)]
+                        .concat(),
                 );
                 token.push(0);
             }

@@ -23,7 +23,9 @@ pub(crate) struct Background {
 
 impl Background {
     /// Binds a port and runs `serve` on it until the server is dropped.
-    pub(crate) fn start<F>(serve: impl FnOnce(TcpListener, oneshot::Receiver<()>) -> F + Send + 'static) -> Self
+    pub(crate) fn start<F>(
+        serve: impl FnOnce(TcpListener, oneshot::Receiver<()>) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()>,
     {
@@ -32,7 +34,8 @@ impl Background {
         let address = listener.local_addr().expect("a bound socket");
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).expect("a listener");
                 serve(listener, stopped).await;

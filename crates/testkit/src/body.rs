@@ -38,15 +38,6 @@ impl ReplyBody {
         (sender, Self::Frames(receiver))
     }
 
-    /// A body of these frames, known beforehand.
-    fn of(frames: impl IntoIterator<Item = Result<Frame<Bytes>, CutHere>>) -> Self {
-        let (sender, body) = Self::open();
-        for frame in frames {
-            sender.try_send(frame).expect("a few frames");
-        }
-        body
-    }
-
     /// A body that breaks off after these bytes.
     pub(crate) fn cut_after(bytes: Bytes) -> Self {
         Self::of([Ok(Frame::data(bytes)), Err(CutHere)])
@@ -57,10 +48,26 @@ impl ReplyBody {
         Self::of([Ok(Frame::data(bytes)), Ok(Frame::trailers(trailers))])
     }
 
+    /// A body of these frames. Each is offered when the one before has been taken, so that what precedes a cut is on
+    /// its way when the cut comes.
+    fn of(frames: [Result<Frame<Bytes>, CutHere>; 2]) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            for frame in frames {
+                if sender.send(frame).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self::Frames(receiver)
+    }
+
     /// A body that goes on for as long as it is read.
     pub(crate) fn endless() -> Self {
         let (sender, body) = Self::open();
-        tokio::spawn(async move { while sender.send(Ok(Frame::data(Bytes::from_static(&[b'.'; 1_024])))).await.is_ok() {} });
+        tokio::spawn(async move {
+            while sender.send(Ok(Frame::data(Bytes::from_static(&[b'.'; 1_024])))).await.is_ok() {}
+        });
         body
     }
 }

@@ -8,7 +8,7 @@
 //! Everything listens on 127.0.0.1, on ports that the system chooses, on threads of its own, so that it serves
 //! blocking tests, asynchronous ones and other processes alike. Dropping a server closes it.
 
-#![expect(clippy::expect_used, reason = "a step that fails ends the test")]
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a step that fails ends the test")]
 
 mod background;
 mod body;

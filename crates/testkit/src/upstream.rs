@@ -197,7 +197,9 @@ async fn handle(script: Arc<Mutex<Script>>, request: Request<Incoming>) -> Respo
             let (sender, body) = ReplyBody::open();
             lock(&script).streams.push(sender);
             let mut response = Response::new(body);
-            response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/event-stream"));
+            response
+                .headers_mut()
+                .insert("content-type", http::HeaderValue::from_static("text/event-stream"));
             response
         }
         Reply::Raw(_) | Reply::After(..) => {
@@ -213,11 +215,8 @@ impl Seen {
     /// The request as [`Reply::Echo`] tells it back.
     fn told_back(&self, body: &[u8]) -> Value {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let headers: Vec<Value> = self
-            .headers
-            .iter()
-            .map(|(name, value)| json!([name.as_str(), text(value.as_bytes())]))
-            .collect();
+        let headers: Vec<Value> =
+            self.headers.iter().map(|(name, value)| json!([name.as_str(), text(value.as_bytes())])).collect();
         json!({
             "method": self.method.as_str(),
             "target": self.target,

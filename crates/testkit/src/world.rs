@@ -1,6 +1,6 @@
 //! A loopback node with its wallet door open.
 
-use crate::{Seller, SellerOptions, SeededEntropy, VirtualClock, background::Background};
+use crate::{SeededEntropy, Seller, SellerOptions, VirtualClock, background::Background};
 use l402_lightning::loopback::{LoopbackNode, serve_wallet};
 use std::{net::SocketAddr, sync::Arc};
 

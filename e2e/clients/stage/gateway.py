@@ -51,8 +51,13 @@ class Gateway:
         self.config.write_text(CONFIG.format(folder=folder) + services)
         self._process = subprocess.Popen(
             [str(binary()), "run", "--config", str(self.config), "--log", "json"],
-            env=os.environ | {"OCTROI_LOG": "trace"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace")
+            env=os.environ | {"OCTROI_LOG": "trace"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
         self._urls: list[str] = []
         self._ready = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -63,8 +63,11 @@ class Nginx:
             self.port = self._free_port()
             self.url = f"http://127.0.0.1:{self.port}"
             (folder / "nginx.conf").write_text(CONFIG.format(user=user, folder=folder, port=self.port))
-            self._process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")],
-                                             stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                [program, "-p", str(folder), "-c", str(folder / "nginx.conf")],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             if self._is_ready():
                 return
             self.stop()

@@ -88,15 +88,15 @@ class _Handler(BaseHTTPRequestHandler):
     def seen(self) -> list[Seen]:
         raise NotImplementedError
 
-    def do_GET(self) -> None:  # noqa: N802 (the name that http.server looks for)
+    def do_GET(self) -> None:
         if self.path == "/_seen":
             return self._answer(json.dumps([seen.__dict__ for seen in self.seen()]).encode(), "application/json")
         self.record()
         self._answer(body_of(self.path), "text/plain; charset=utf-8")
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self.record()
         length = int(self.headers.get("content-length", 0))
         self._answer(self.rfile.read(length), "application/octet-stream")

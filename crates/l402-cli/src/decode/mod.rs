@@ -38,18 +38,18 @@ pub(crate) fn token_text(token: &Macaroon) -> String {
 /// Everything in an invoice that a payer should look at.
 pub(crate) fn invoice_sheet(invoice: &Invoice, now: u64) -> Sheet {
     let mut sheet = Sheet::new("invoice");
-    sheet.text("network", invoice.network());
+    sheet.text("network", &invoice.network());
     match invoice.amount() {
         Some(amount) => sheet.amount("amount", amount),
         None => sheet.text("amount", "none: the payer chooses"),
     }
-    sheet.text("payment_hash", invoice.payment_hash());
-    sheet.text("payee", invoice.payee());
+    sheet.text("payment_hash", &invoice.payment_hash());
+    sheet.text("payee", &invoice.payee());
     if let Some(description) = invoice.description() {
         sheet.text("description", description);
     }
     if let Some(hash) = invoice.description_hash() {
-        sheet.text("description_hash", hex::encode(hash));
+        sheet.text("description_hash", &hex::encode(hash));
     }
     sheet.number("created_at", invoice.created_at());
     sheet.number("expires_at", invoice.expires_at());
@@ -64,12 +64,12 @@ pub(crate) fn token_sheet(token: &MacaroonRef<'_>) -> Sheet {
     sheet.foreign("location", std::iter::once(token.location()));
     match Identifier::parse(token.identifier()) {
         Ok(identifier) => {
-            sheet.text("payment_hash", identifier.payment_hash);
-            sheet.text("token_id", identifier.token_id);
+            sheet.text("payment_hash", &identifier.payment_hash);
+            sheet.text("token_id", &identifier.token_id);
         }
         Err(fault) => {
-            sheet.text("identifier", hex::encode(token.identifier()));
-            sheet.text("identifier_fault", fault);
+            sheet.text("identifier", &hex::encode(token.identifier()));
+            sheet.text("identifier_fault", &fault);
         }
     }
     sheet.foreign("caveats", token.caveats().map(|caveat| caveat.identifier));
@@ -89,7 +89,7 @@ fn offer_sheet(offer: &Offer, now: u64) -> Sheet {
             sheet.flag("token_belongs_to_invoice", invoice.payment_hash() == offer.identifier.payment_hash);
             sheet.sheet("invoice", invoice_sheet(&invoice, now));
         }
-        Err(fault) => sheet.text("invoice_fault", fault),
+        Err(fault) => sheet.text("invoice_fault", &fault),
     }
     sheet
 }

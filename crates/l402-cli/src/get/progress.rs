@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use l402_client::{Approved, Event};
 use l402_lightning::MilliSat;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A download is worth a word from this size on.
 const WORTH_A_WORD_BYTES: u64 = 1024 * 1024;
@@ -37,9 +37,12 @@ impl Progress {
 
     /// Tells what happened.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        if let Event::NotSaved { error } = event {
-            // Worth saying to everybody: the token is in the wallet's memory only.
-            say(&format!("warning: the token could not be written: {error}"));
+        if let Some(warning) = warning(event) {
+            // Worth saying to everybody.
+            say(&match self.listener {
+                Listener::Program => json!({ "warning": warning }).to_string(),
+                Listener::Person | Listener::Nobody => format!("warning: {warning}"),
+            });
             return;
         }
         if let Some(line) = self.sentence(event).filter(|_| matches!(self.listener, Listener::Person)) {
@@ -107,6 +110,19 @@ impl Progress {
         let left = invoice.expires_at().saturating_sub((self.now)());
         let what = invoice.description().map(|text| format!(" for \"{text}\"")).unwrap_or_default();
         format!("price: {}{what}, payable for {left} s", approved.amount())
+    }
+}
+
+fn warning(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::NotSaved { error } => Some(format!("the store could not be written: {error}")),
+        Event::Unprotected { origin } => Some(format!(
+            "buying from {origin} over plain http: anyone on the way can change the price and take the token"
+        )),
+        Event::LimitBroken { receipt, fee_max } => {
+            Some(format!("the wallet spent {} on routing, though told at most {fee_max}", words(receipt.fee)))
+        }
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use crate::shop::{Reply, Shop, credential_text};
-use crate::world::{World, end};
+use crate::world::{World, end, until};
 
 #[test]
 fn free_things_need_neither_wallet_nor_token() {
@@ -81,7 +81,7 @@ fn a_token_past_its_own_expiry_is_not_shown_and_renewed() {
     });
     world.get(&[&shop.at("/")]).served("goods");
     let bought = crate::world::now();
-    world.until("the token's expiry", || crate::world::now() > bought + 2);
+    until("the token's expiry", || crate::world::now() > bought + 2);
     world.get(&[&shop.at("/")]).served("goods");
     assert_eq!(world.payments(), 2);
     assert_eq!(shop.requests("/")[2].header("authorization"), None, "an expired token is not sent");

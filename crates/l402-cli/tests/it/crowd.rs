@@ -4,7 +4,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use crate::shop::{Reply, Shop};
-use crate::world::{World, end};
+use crate::world::{World, end, until};
 
 /// The issue of a hundred processes, at full size.
 const CROWD: usize = 100;
@@ -54,9 +54,9 @@ fn when_the_buyer_is_killed_the_next_one_takes_over() {
     world.node.knobs().pay().delay(Duration::from_millis(400));
     let url = shop.at("/paid");
     let mut first = world.l402(&["get", &url]).spawn().unwrap();
-    world.until("the first one to pay", || world.node.calls().pay == 1);
+    until("the first one to pay", || world.node.calls().pay == 1);
     let others: Vec<Child> = (0..5).map(|_| world.l402(&["get", &url]).spawn().unwrap()).collect();
-    world.until("the others to ask", || shop.requests("/paid").len() == 6);
+    until("the others to ask", || shop.requests("/paid").len() == 6);
     first.kill().unwrap();
     first.wait().unwrap();
     for child in others {

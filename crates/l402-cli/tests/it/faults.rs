@@ -5,7 +5,7 @@ use std::time::Duration;
 use l402_lightning::loopback::{Fault, When, WrongPayment, WrongTrack};
 
 use crate::shop::{Reply, Shop};
-use crate::world::World;
+use crate::world::{World, until};
 
 /// Buys under a fault that strikes the first pay call only, then without it: the first run ends with `code`, the second
 /// has the goods, and one payment was made in all.
@@ -187,9 +187,9 @@ fn killed(fault: Option<Fault<WrongPayment>>, delay: Duration, paid_before_death
     world.node.knobs().pay().delay(delay);
     let url = shop.at("/paid");
     let mut child = world.l402(&["get", &url]).spawn().unwrap();
-    world.until("the pay call", || world.node.calls().pay == 1);
+    until("the pay call", || world.node.calls().pay == 1);
     if paid_before_death {
-        world.until("the payment", || world.payments() == 1);
+        until("the payment", || world.payments() == 1);
     }
     child.kill().unwrap();
     child.wait().unwrap();
@@ -225,7 +225,7 @@ fn killed_between_the_purchase_and_its_use() {
         })
     });
     let mut child = world.l402(&["get", &shop.at("/slow")]).spawn().unwrap();
-    world.until("the paid request", || shop.requests("/slow").len() == 2);
+    until("the paid request", || shop.requests("/slow").len() == 2);
     child.kill().unwrap();
     child.wait().unwrap();
     world.get(&[&shop.at("/fast")]).served("goods");

@@ -42,6 +42,7 @@ enum Piece {
 
 /// The shop's till: mints, checks, counts.
 pub(crate) struct Till {
+    key: RootKey,
     door: String,
     client: reqwest::Client,
     tokens: AtomicU64,
@@ -64,6 +65,7 @@ impl Shop {
     ) -> Self {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let till = Arc::new(Till {
+            key: RootKey::from_bytes([9; 32]),
             door: world.door.clone(),
             client,
             tokens: AtomicU64::new(0),
@@ -129,7 +131,7 @@ impl Till {
         let mut id = [0; 32];
         id[24..].copy_from_slice(&self.tokens.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let identifier = Identifier { payment_hash: hash, token_id: TokenId::from_bytes(id) };
-        Macaroon::mint(&key(), "lsat", &identifier.to_bytes(), caveats).unwrap()
+        Macaroon::mint(&self.key, "lsat", &identifier.to_bytes(), caveats).unwrap()
     }
 
     /// An invoice of the node's, as its faults make it: text and payment hash.
@@ -151,7 +153,7 @@ impl Till {
             return false;
         };
         let token = credential.macaroon();
-        token.verify(&key()).is_ok()
+        token.verify(&self.key).is_ok()
             && credential.preimage().payment_hash() == credential.identifier().payment_hash
             && token.caveats().any(|found| found.identifier == caveat.as_bytes())
     }
@@ -171,7 +173,7 @@ impl Reply {
     pub(crate) fn with(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
         let mut head = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n", body.len());
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([*name, ": ", *value, "\r\n"]);
         }
         Self::raw(&format!("{head}Connection: close\r\n\r\n{body}"))
     }
@@ -218,10 +220,6 @@ pub(crate) fn credential_text(till: &Till, caveats: &[&str]) -> String {
 /// A token in the url-safe alphabet, without padding.
 pub(crate) fn url_safe(token: &Macaroon) -> String {
     URL_SAFE_NO_PAD.encode(token.as_bytes())
-}
-
-fn key() -> RootKey {
-    RootKey::from_bytes([9; 32])
 }
 
 async fn serve(mut stream: TcpStream, till: Arc<Till>, counter: Arc<Counter>) {

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 /// Longest that anything in these tests is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A node, a wallet door and a buyer's home.
 pub(crate) struct World {
@@ -80,18 +80,6 @@ impl World {
     pub(crate) fn data(&self) -> PathBuf {
         self.home.path().join(".local/share/l402")
     }
-
-    /// Waits until `holds`, looking again and again.
-    pub(crate) fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let pause = Duration::from_millis(5);
-        for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
-            if holds() {
-                return;
-            }
-            std::thread::sleep(pause);
-        }
-        panic!("never happened: {what}");
-    }
 }
 
 impl Ending {
@@ -116,6 +104,18 @@ impl Ending {
         assert_eq!(ending.body(), body);
         ending
     }
+}
+
+/// Waits until `holds`, looking again and again.
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
+    let pause = Duration::from_millis(5);
+    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(pause);
+    }
+    panic!("never happened: {what}");
 }
 
 /// Waits for a child, which is expected to end by itself.

@@ -48,6 +48,7 @@ struct RecordFile {
     cap_msat: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wallet: Option<String>,
+    sends: u32,
     created_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     paid: Option<PaidFile>,
@@ -106,6 +107,7 @@ pub(super) fn write(record: &PurchaseRecord) -> Zeroizing<Vec<u8>> {
         amount_msat: record.amount.map(MilliSat::as_msat),
         cap_msat: record.cap.map(MilliSat::as_msat),
         wallet: record.wallet.clone(),
+        sends: record.sends,
         created_at: record.created_at,
         paid: record.paid().map(|paid| PaidFile {
             preimage: SecretText(Zeroizing::new(paid.preimage.reveal_hex())),
@@ -150,6 +152,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<PurchaseRecord, RecordError> {
         amount: file.amount_msat.map(MilliSat::from_msat),
         cap: file.cap_msat.map(MilliSat::from_msat),
         wallet: file.wallet,
+        sends: file.sends,
         created_at: file.created_at,
         stage: Stage::Intended,
     };

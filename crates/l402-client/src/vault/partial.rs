@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::private;
+use super::private::{self, PrivateFileError};
 use super::{Vault, VaultError};
 
 /// What a file on disk is a beginning of.
@@ -28,8 +28,7 @@ impl Vault {
     pub fn note_partial(&self, output: &Path, partial: Option<&Partial>) -> Result<(), VaultError> {
         let file = self.partial_file(output);
         let Some(partial) = partial else { return Ok(private::remove(&file)?) };
-        #[expect(clippy::expect_used, reason = "two plain strings always have a JSON form")]
-        let bytes = serde_json::to_vec(partial).expect("a note has a JSON form");
+        let bytes = serde_json::to_vec(partial).map_err(|error| PrivateFileError::io(&file, error.into()))?;
         Ok(private::replace(&file, &bytes)?)
     }
 

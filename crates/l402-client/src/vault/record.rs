@@ -31,6 +31,9 @@ pub struct PurchaseRecord {
     pub cap: Option<MilliSat>,
     /// The wallet it was given to, by name, where it is known.
     pub wallet: Option<String>,
+    /// How often the wallet was given this invoice, or was about to be: after a second time, a failure may be that of
+    /// one call while the other is still on its way.
+    pub sends: u32,
     /// When the intent was written, in unix seconds.
     pub created_at: u64,
     /// How far it got.
@@ -96,6 +99,11 @@ impl PurchaseRecord {
     pub fn is_usable(&self, now: u64) -> bool {
         self.paid().is_some_and(|paid| !matches!(paid.standing, Standing::Refused { .. }))
             && !self.has_expired(now)
+    }
+
+    /// Whether the token was paid for, not refused, and had ended by `when` by its own word.
+    pub(crate) fn is_spent_by(&self, when: u64) -> bool {
+        self.paid().is_some() && !self.was_refused() && self.has_expired(when)
     }
 
     /// Whether the token was paid for and refused.

@@ -8,6 +8,9 @@ use l402_lightning::Network;
 use reqwest::Url;
 use thiserror::Error;
 
+/// Short forms of whole wallet URLs.
+pub(super) const ALIASES: &[(&str, &str)] = &[("loopback:", "lnd+http://127.0.0.1:8403")];
+
 /// Where the wallet is, what kind it is, and where its credentials lie. Holds no secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WalletAddress {
@@ -57,6 +60,9 @@ impl FromStr for WalletAddress {
     type Err = WalletAddressError;
 
     fn from_str(text: &str) -> Result<Self, WalletAddressError> {
+        // One wallet has one name, however it is called.
+        let alias = ALIASES.iter().find(|(short, _)| *short == text);
+        let text = alias.map_or(text, |(_, whole)| whole);
         let (kind, rest) = text.split_once(':').ok_or(WalletAddressError::Form)?;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'+';
         if kind.is_empty() || !kind.bytes().all(plain) {
@@ -130,7 +136,7 @@ mod tests {
         assert_eq!(address.certificate, Some(PathBuf::from("/c")));
         assert_eq!(address.network, Some(Network::Regtest));
         assert_eq!(address.to_string(), "lnd+https://node.example:8080");
-        assert_eq!("loopback:".parse::<WalletAddress>().unwrap().to_string(), "loopback:");
+        assert_eq!("loopback:".parse::<WalletAddress>().unwrap().to_string(), "lnd+http://127.0.0.1:8403");
     }
 
     #[test]

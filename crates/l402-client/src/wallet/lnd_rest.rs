@@ -23,8 +23,6 @@ use super::{Opening, WalletError, WalletRequest};
 use crate::origin::Origin;
 use crate::tls::Trust;
 
-/// The loopback node's wallet door.
-const LOOPBACK_DOOR: &str = "http://127.0.0.1:8403";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the answer to a question; they are answered from the node's own memory.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,7 +41,7 @@ struct LndRest {
     network: Option<Network>,
 }
 
-/// Opens `loopback:`, `lnd+http://` and `lnd+https://` wallets.
+/// Opens `lnd+http://` and `lnd+https://` wallets.
 pub(super) fn open(request: WalletRequest) -> Opening {
     Box::pin(async move {
         let mut wallet = LndRest::new(&request)?;
@@ -56,13 +54,7 @@ pub(super) fn open(request: WalletRequest) -> Opening {
 impl LndRest {
     fn new(request: &WalletRequest) -> Result<Self, WalletError> {
         let address = &request.address;
-        let base = match address.place() {
-            Some(place) => place.clone(),
-            None if address.kind() == "loopback" => {
-                Url::parse(LOOPBACK_DOOR).map_err(|_| WalletError::NoPlace)?
-            }
-            None => return Err(WalletError::NoPlace),
-        };
+        let base = address.place().ok_or(WalletError::NoPlace)?.clone();
         let local = Origin::of(&base).is_ok_and(|origin| origin.is_loopback());
         let plain = base.scheme() == "http";
         if plain && !local && !address.danger_plain_http {

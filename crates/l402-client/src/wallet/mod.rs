@@ -16,11 +16,8 @@ pub use address::{WalletAddress, WalletAddressError};
 use crate::tls::TrustError;
 
 /// Every kind of wallet, by the word before the `:` of its URL.
-const KINDS: &[Kind] = &[
-    Kind { name: "loopback", open: lnd_rest::open },
-    Kind { name: "lnd+http", open: lnd_rest::open },
-    Kind { name: "lnd+https", open: lnd_rest::open },
-];
+const KINDS: &[Kind] =
+    &[Kind { name: "lnd+http", open: lnd_rest::open }, Kind { name: "lnd+https", open: lnd_rest::open }];
 
 struct Kind {
     name: &'static str,
@@ -109,9 +106,9 @@ impl Wallet {
         Ok(Self { name, payer: (kind.open)(request).await? })
     }
 
-    /// The kinds that can be opened.
+    /// How the URLs of the wallets that can be opened begin.
     pub fn kinds() -> impl Iterator<Item = &'static str> {
-        KINDS.iter().map(|kind| kind.name)
+        address::ALIASES.iter().map(|(short, _)| *short).chain(KINDS.iter().map(|kind| kind.name))
     }
 
     /// Kind and place, without secrets.

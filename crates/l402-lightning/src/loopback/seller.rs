@@ -35,6 +35,12 @@ pub(super) enum NotIssued {
 }
 
 impl LoopbackNode {
+    /// Issues an invoice and hands out its text as it was written, also where a knob made it unusable. For servers
+    /// that are to cheat; [`Invoicer::create`] reads the text back and refuses what cannot be read.
+    pub async fn create_text(&self, request: &InvoiceRequest) -> Result<String, InvoicerError> {
+        Ok(self.issue(request).await?.text)
+    }
+
     /// Issues an invoice and remembers it, knobs applied.
     pub(super) async fn issue(&self, request: &InvoiceRequest) -> Result<Issued, NotIssued> {
         count(&self.calls.create);
@@ -124,13 +130,8 @@ impl Invoicer for LoopbackNode {
 
     fn create(&self, request: InvoiceRequest) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
         Box::pin(async move {
-            let issued = self.issue(&request).await.map_err(|error| match error {
-                NotIssued::Unsupported(what) => InvoicerError::Unsupported(what),
-                NotIssued::Duplicate => InvoicerError::Duplicate,
-                NotIssued::Interrupted(interruption) => error_of(interruption),
-            })?;
             // Read back like any other node's answer: what cannot be read never leaves.
-            Ok(Invoice::parse(&issued.text)?)
+            Ok(Invoice::parse(&self.create_text(&request).await?)?)
         })
     }
 
@@ -158,6 +159,16 @@ fn supported(request: &InvoiceRequest) -> Result<(), Unsupported> {
         return Err(Unsupported::Expiry);
     }
     Ok(())
+}
+
+impl From<NotIssued> for InvoicerError {
+    fn from(error: NotIssued) -> Self {
+        match error {
+            NotIssued::Unsupported(what) => Self::Unsupported(what),
+            NotIssued::Duplicate => Self::Duplicate,
+            NotIssued::Interrupted(interruption) => error_of(interruption),
+        }
+    }
 }
 
 /// An interruption as a caller through the trait sees it.

@@ -10,3 +10,4 @@ mod mutations;
 mod narrowing;
 mod scene;
 mod values;
+mod vectors;

@@ -119,7 +119,7 @@ pub(super) fn add_to_request(
     headers.insert(SERVICE, labels.service.clone());
     if let Some(permit) = admission.permit() {
         headers.insert(TIER, labels.tier.clone());
-        if let Ok(token_id) = HeaderValue::try_from(permit.token_id().to_string()) {
+        if let Ok(token_id) = HeaderValue::try_from(hex::encode(permit.token_id().as_bytes())) {
             headers.insert(TOKEN_ID, token_id);
         }
     }

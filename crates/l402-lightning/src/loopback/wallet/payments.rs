@@ -6,13 +6,16 @@ use super::{
         buyer::{InFlight, PayRefusal, PaymentAnswer},
         ledger::{FailedPayment, PaymentRecord},
     },
-    answer::{Answer, Code, LineCut, Refused, error_line, result_line, stream_refused, streamed, unary},
+    answer::{
+        Answer, Code, DoorBody, LineCut, Refused, error_line, result_line, stream_refused, streamed, unary,
+    },
     ask::{Ask, bytes32},
     invoices::refused,
     shapes::{payment, succeeded, sync_answer, sync_error, sync_reason},
 };
 use crate::{Invoice, MilliSat};
 use bytes::Bytes;
+use hyper::Response;
 use l402::PaymentHash;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -20,8 +23,9 @@ use tokio::sync::mpsc;
 
 /// Payments in one answer of `/v1/payments`.
 const PAGE_MAX: u64 = 1_000;
-/// Lines of a stream that wait for a slow reader.
-const LINES_WAITING_MAX: usize = 4;
+/// Lines of a stream that wait for a slow reader. One, so that the first line is on its way before the next is written,
+/// also when a knob cuts the stream between them.
+const LINES_WAITING_MAX: usize = 1;
 /// Amounts up to this may cost as much again in fees, greater ones [`FEE_PERCENT_DEFAULT`]: LND's rule where the
 /// caller of `/v1/channels/transactions` sets no limit.
 const SMALL_AMOUNT: MilliSat = MilliSat::from_msat(1_000_000);
@@ -48,25 +52,16 @@ pub(super) async fn send(node: Arc<LoopbackNode>, ask: &Ask) -> Answer {
             Err(refusal) => Err(refused_payment(refusal)),
         }
     });
-    let (lines, answer) = mpsc::channel(LINES_WAITING_MAX);
     match begun {
-        Err(refused) => return Ok(stream_refused(&refused)),
-        Ok(Begun::Failed(failed)) => {
-            let _ = lines.send(Ok(result_line(&payment(&failed)))).await;
-        }
-        Ok(Begun::InFlight { in_flight, quiet }) => {
+        Err(refused) => Ok(stream_refused(&refused)),
+        Ok(Begun::Failed(failed)) => Ok(stream(async move |lines| say(&lines, &failed).await)),
+        Ok(Begun::InFlight { in_flight, quiet }) => Ok(stream(async move |lines| {
             if !quiet {
-                let _ = lines.send(Ok(result_line(&payment(&in_flight.answer())))).await;
+                say(&lines, &in_flight.answer()).await;
             }
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = lines.closed() => {}
-                    () = finish(in_flight, &lines) => {}
-                }
-            });
-        }
+            finish(in_flight, &lines).await;
+        })),
     }
-    Ok(streamed(answer))
 }
 
 /// How a call to send goes on.
@@ -128,25 +123,17 @@ pub(super) async fn track(node: Arc<LoopbackNode>, hash: &str, quiet: bool) -> A
         Ok(answer) => answer,
         Err(interruption) => return Ok(stream_refused(&refused(interruption)?)),
     };
-    let (lines, stream) = mpsc::channel(LINES_WAITING_MAX);
-    let open = matches!(answer, PaymentAnswer::InFlight(_));
-    if !(open && quiet) {
-        let line = result_line(&payment(&answer));
-        for _ in 0..=u8::from(twice) {
-            let _ = lines.send(Ok(line.clone())).await;
-        }
-    }
-    if open {
-        tokio::spawn(async move {
-            tokio::select! {
-                () = lines.closed() => {}
-                ended = node.end_of(hash) => {
-                    let _ = lines.send(Ok(result_line(&payment(&ended)))).await;
-                }
+    Ok(stream(async move |lines| {
+        let open = matches!(answer, PaymentAnswer::InFlight(_));
+        if !(open && quiet) {
+            for _ in 0..=u8::from(twice) {
+                say(&lines, &answer).await;
             }
-        });
-    }
-    Ok(streamed(stream))
+        }
+        if open {
+            say(&lines, &node.end_of(hash).await).await;
+        }
+    }))
 }
 
 /// `GET /v1/payments`: the payments that succeeded, oldest first unless `reversed`.
@@ -168,6 +155,27 @@ pub(super) fn list(node: &LoopbackNode, offset: u64, max: u64, reversed: bool) -
         "total_num_payments": total.to_string(),
         "payments": records.iter().map(|record| succeeded(record, Some(&record.preimage))).collect::<Vec<_>>(),
     })
+}
+
+/// A stream that `write` fills. It ends with `write`, or with its reader.
+fn stream<F>(write: impl FnOnce(Lines) -> F + Send + 'static) -> Response<DoorBody>
+where
+    F: Future<Output = ()> + Send,
+{
+    let (lines, answer) = mpsc::channel(LINES_WAITING_MAX);
+    let reader = lines.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = reader.closed() => {}
+            () = write(lines) => {}
+        }
+    });
+    streamed(answer)
+}
+
+/// Writes one line. Nobody may be left to read it.
+async fn say(lines: &Lines, answer: &PaymentAnswer) {
+    let _ = lines.send(Ok(result_line(&payment(answer)))).await;
 }
 
 /// The invoice, the fee limit, and whether lines before the last are unwanted.
