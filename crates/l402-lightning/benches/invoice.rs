@@ -1,6 +1,6 @@
 //! How fast invoices are issued and checked: `cargo bench -p l402-lightning --bench invoice`.
 //!
-//! One thread, the median of several rounds. A challenge with the loopback node costs one `create` (which writes, signs
+//! One thread, the median of several rounds; the last line has two threads on one node. A challenge with the loopback node costs one `create` (which writes, signs
 //! and reads back, with the signature check) and one `check`.
 
 use l402_lightning::{
@@ -33,10 +33,22 @@ fn main() {
     report("parse (checksum, fields, signature)", || {
         black_box(Invoice::parse(black_box(&text)).ok());
     });
+    let create = || {
+        for _ in 0..CALLS / 2 {
+            black_box(ready(node.create(request())));
+        }
+    };
     let (invoice, asked) = (ready(node.create(request())), request());
     let expected = Expected { request: &asked, network: Network::Regtest, now: NOW };
     report("check (against the request)", || {
         black_box(check(black_box(&invoice), &expected).ok());
+    });
+    report_calls("create, two threads on one node", || {
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(create);
+            }
+        });
     });
 }
 
@@ -50,12 +62,17 @@ fn ready<T, E: std::fmt::Debug>(future: impl Future<Output = Result<T, E>>) -> T
 }
 
 /// Prints the median cost of a call.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn report(what: &str, mut call: impl FnMut()) {
+    report_calls(what, || (0..CALLS).for_each(|_| call()));
+}
+
+/// Prints the median cost of one call when `calls` makes all of a round.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn report_calls(what: &str, mut calls: impl FnMut()) {
     let mut nanos: Vec<u128> = (0..ROUNDS)
         .map(|_| {
             let begun = Instant::now();
-            (0..CALLS).for_each(|_| call());
+            calls();
             begun.elapsed().as_nanos() / u128::from(CALLS)
         })
         .collect();

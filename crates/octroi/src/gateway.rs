@@ -159,10 +159,10 @@ impl Gateway {
         let gate = build_gate(routes, &config, &keys, &self.node.invoicer, Some(&previous.gate));
         let snapshot = Snapshot::new(gate, &config, Some(&previous))?;
         let addresses = |listeners: &[Listener]| listeners.iter().map(|l| l.address).collect::<Vec<_>>();
-        if addresses(&config.listeners) != addresses(&self.listeners) {
-            tracing::warn!("`listen` has changed; addresses change only at a restart");
-        } else {
+        if addresses(&config.listeners) == addresses(&self.listeners) {
             self.engine.reload_certificates(&config.listeners)?;
+        } else {
+            tracing::warn!("`listen` has changed; addresses change only at a restart");
         }
         self.engine.shared().snapshot.store(Arc::new(snapshot));
         Ok(())

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 /// A scraper and a prober need few connections; more are a mistake.
@@ -88,7 +88,8 @@ fn respond(
                 "# HELP octroi_access_log_dropped_total Access lines dropped because stderr was too slow.\n",
             );
             text.push_str("# TYPE octroi_access_log_dropped_total counter\n");
-            text.push_str(&format!("octroi_access_log_dropped_total {}\n", telemetry.access.dropped()));
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "octroi_access_log_dropped_total {}", telemetry.access.dropped());
             answer(StatusCode::OK, "text/plain; version=0.0.4", text)
         }
         _ => answer(StatusCode::NOT_FOUND, "text/plain", "/healthz, /readyz or /metrics\n".into()),

@@ -67,6 +67,7 @@ fn chosen() -> Vec<Chosen> {
         ("attenuated with what a verifier refuses later", widened.as_bytes().to_vec(), None),
         ("another location", [b"\x02\x01\x04home", rest].concat(), None),
         ("no location", [b"\x02", rest].concat(), None),
+        ("a location that is not UTF-8", [b"\x02\x01\x04ls\xfft", rest].concat(), Some("LocationText")),
         ("an empty location", [b"\x02\x01\x00", rest].concat(), Some("EmptyField")),
         ("the location twice", [head, &head[1..], rest].concat(), Some("Field")),
         ("a length in two bytes where one would do", long_varint, Some("Varint")),

@@ -122,6 +122,8 @@ fn every_single_bit_counts() {
         mutated[bit / 8] ^= 1 << (bit % 8);
         let line = format!("L402 {}:{}", STANDARD.encode(mutated), preimage().reveal_hex());
         let has_passed = assert_same_meaning(line.as_bytes());
-        assert_eq!(has_passed, location.contains(&(bit / 8)), "bit {bit}");
+        // Any text is as good a location, and with the highest bit alone it is no text.
+        let is_other_location = location.contains(&(bit / 8)) && bit % 8 != 7;
+        assert_eq!(has_passed, is_other_location, "bit {bit}");
     }
 }

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub struct Args {
     #[command(flatten)]
     config: ConfigFile,
-    /// How log lines look; text on a terminal, JSON otherwise. Levels: the variable OCTROI_LOG, e.g. `info,access=off`
+    /// How log lines look; text on a terminal, JSON otherwise. Levels: the variable `OCTROI_LOG`, e.g. `info,access=off`
     #[arg(long, value_enum)]
     log: Option<LogFormat>,
     /// Threads that serve requests; one per core if absent
@@ -107,14 +107,10 @@ fn announce(gateway: &Gateway) {
             format!("{scheme}://{address}")
         })
         .collect();
-    let mut line = format!("octroi ready: listening on {}", urls.join(", "));
-    if let Some(ops) = gateway.ops() {
-        line.push_str(&format!("; ops on http://{ops}"));
-    }
-    if let Some(wallet) = gateway.wallet() {
-        line.push_str(&format!("; loopback wallet on http://{wallet}"));
-    }
-    tracing::info!("{line}");
+    let ops = gateway.ops().map(|ops| format!("; ops on http://{ops}")).unwrap_or_default();
+    let wallet =
+        gateway.wallet().map(|wallet| format!("; loopback wallet on http://{wallet}")).unwrap_or_default();
+    tracing::info!("octroi ready: listening on {}{ops}{wallet}", urls.join(", "));
 }
 
 /// A configuration with problems changes nothing.

@@ -22,6 +22,7 @@ pub use schema::schema;
 pub use settings::{
     Config, KeySource, Lightning, Limits, Listener, Node, Timeouts, TlsFiles, Upstream, UpstreamTrust,
 };
+pub(crate) use value::REMOVED_HEADERS;
 pub use value::{HostHeader, UpstreamProtocol, UpstreamUrl};
 
 use std::{

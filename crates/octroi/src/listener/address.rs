@@ -37,7 +37,7 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
 fn hops(headers: &HeaderMap, name: &str, read: impl Fn(&str) -> Option<IpAddr>) -> Vec<Option<IpAddr>> {
     let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
     let elements = lines.iter().rev().flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-    elements.take(HOPS_MAX).map(|element| read(element)).collect()
+    elements.take(HOPS_MAX).map(read).collect()
 }
 
 /// `for=192.0.2.1;proto=https`, `For="[2001:db8::1]:4711"` ([RFC 7239 section 4](https://www.rfc-editor.org/rfc/rfc7239#section-4)).

@@ -28,22 +28,47 @@ pub(crate) enum BodyError {
     TooLong,
 }
 
+/// How a client's body is getting on, for whoever waits for the response.
+pub(super) struct Progress {
+    last: Cell<Instant>,
+    is_broken: Cell<bool>,
+}
+
+impl Progress {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { last: Cell::new(now), is_broken: Cell::new(false) }
+    }
+
+    pub(super) fn note(&self, now: Instant) {
+        self.last.set(now);
+    }
+
+    /// When the last sign of life came.
+    pub(super) fn last(&self) -> Instant {
+        self.last.get()
+    }
+
+    /// The client sent something that is no body, or stopped in the middle.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.get()
+    }
+}
+
 /// A client's body on its way to the upstream.
 pub(crate) struct RequestBody {
     /// Absent: there is none.
     incoming: Option<Incoming>,
     is_grpc: bool,
-    /// When the last frame came, for whoever waits for the response.
-    progress: Rc<Cell<Instant>>,
+    progress: Rc<Progress>,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, is_grpc: bool, progress: Rc<Cell<Instant>>) -> Self {
+    pub(super) fn new(incoming: Incoming, is_grpc: bool, progress: Rc<Progress>) -> Self {
         Self { incoming: Some(incoming), is_grpc, progress }
     }
 
     /// The body of a request that had none and is sent again.
-    pub(super) fn empty(progress: Rc<Cell<Instant>>) -> Self {
+    pub(super) fn empty(progress: Rc<Progress>) -> Self {
         Self { incoming: None, is_grpc: false, progress }
     }
 }
@@ -58,10 +83,13 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(incoming).poll_frame(cx));
-        self.progress.set(now());
+        self.progress.note(now());
         Poll::Ready(match frame {
             Some(Ok(frame)) => filter(frame, self.is_grpc).map(Ok),
-            Some(Err(error)) => Some(Err(error.into())),
+            Some(Err(error)) => {
+                self.progress.is_broken.set(true);
+                Some(Err(error.into()))
+            }
             None => None,
         })
     }

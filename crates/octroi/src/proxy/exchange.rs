@@ -1,7 +1,7 @@
 //! The way of one request: frame, admit, forward; or refuse.
 
 use super::{
-    body::{ReplyBody, RequestBody, UpstreamBody},
+    body::{Progress, ReplyBody, RequestBody, UpstreamBody},
     framing,
     headers::{self, Passage},
     snapshot::Snapshot,
@@ -19,7 +19,6 @@ use http::{
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use l402_paywall::{Client, Form, Outcome, Refusal, Refused};
 use std::{
-    cell::Cell,
     net::IpAddr,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
@@ -56,7 +55,7 @@ async fn handle(worker: Rc<Worker>, in_flight: InFlight, request: Request<Incomi
 
     let wants_tunnel = tunnel::is_asked_for(&request);
     let (mut head, body) = request.into_parts();
-    let admitted = framing::check(&head)
+    let admitted = framing::check(&head, snapshot.header_bytes)
         .map_err(Refused::before_routing)
         .and_then(|()| snapshot.gate.admit(&head, &client, worker.shared.clock.now()));
     let admission = match admitted {
@@ -90,7 +89,8 @@ async fn handle(worker: Rc<Worker>, in_flight: InFlight, request: Request<Incomi
 
 /// Renders a refusal, and tells of it.
 async fn refuse(refused: Refused, head: &Parts, client: &Client<'_>, ticket: Ticket) -> Response<ReplyBody> {
-    let closes = matches!(refused.refusal(), Refusal::Framing(_)) && head.version < Version::HTTP_2;
+    let is_unreadable = matches!(refused.refusal(), Refusal::Framing(_) | Refusal::HeaderTooLarge);
+    let closes = is_unreadable && head.version < Version::HTTP_2;
     let snapshot = Arc::clone(&ticket.snapshot);
     let now = ticket.worker.shared.clock.now();
     let answer = snapshot.gate.answer(refused, head, client, now).await;
@@ -205,7 +205,7 @@ impl Forward<'_> {
         body: Incoming,
     ) -> Result<(Response<Incoming>, Rc<Pool>, Sender), Refusal> {
         let pool = self.worker.pool(self.upstream);
-        let progress = Rc::new(Cell::new(now()));
+        let progress = Rc::new(Progress::new(now()));
         let may_repeat = is_repeatable(&head.method) && http_body::Body::is_end_stream(&body);
         let mut request =
             Request::from_parts(head, RequestBody::new(body, self.is_grpc, Rc::clone(&progress)));
@@ -216,11 +216,14 @@ impl Forward<'_> {
                 .map_err(|error| self.unreachable(&error))?;
             self.fit_to(&sender, &mut request);
             let spare = (may_repeat && is_stale).then(|| copy_of_head(&request));
-            progress.set(now());
+            progress.note(now());
             let sent = within(self.snapshot.timeouts.response, &progress, sender.send(request)).await;
             match sent {
                 Some(Ok(response)) => return Ok((response, pool, sender)),
                 None => return Err(Refusal::UpstreamTimeout),
+                Some(Err(_)) if progress.is_broken() => {
+                    return Err(Refusal::Framing("the body cannot be read"));
+                }
                 Some(Err(mut error)) => match (error.take_message(), spare) {
                     (Some(unsent), _) if is_reused => request = unsent,
                     (_, Some(head)) => request = head.map(|()| RequestBody::empty(Rc::clone(&progress))),
@@ -313,13 +316,13 @@ fn copy_of_head(request: &Request<RequestBody>) -> Request<()> {
 }
 
 /// Waits for the response for at most `limit` after the last sign of life; `None` when there was none.
-async fn within<F: Future>(limit: Duration, progress: &Cell<Instant>, response: F) -> Option<F::Output> {
+async fn within<F: Future>(limit: Duration, progress: &Progress, response: F) -> Option<F::Output> {
     let mut response = pin!(response);
     loop {
-        let deadline = progress.get() + limit;
+        let deadline = progress.last() + limit;
         match tokio::time::timeout_at(deadline.into(), response.as_mut()).await {
             Ok(response) => return Some(response),
-            Err(_) if progress.get() + limit <= now() => return None,
+            Err(_) if progress.last() + limit <= now() => return None,
             Err(_) => {} // the client was still sending
         }
     }

@@ -2,14 +2,19 @@
 //! contract, sections 6 and 7.5 to 7.7). This is what can be decided above the HTTP library; what it hides from us is
 //! listed in `docs/traps.md`.
 
-use http::{HeaderMap, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header, request::Parts};
 use l402_paywall::Refusal;
 
 /// No body has more bytes.
 const CONTENT_LENGTH_MAX: u64 = i64::MAX as u64;
 
-/// Checks the head of a request.
-pub(super) fn check(head: &Parts) -> Result<(), Refusal> {
+/// Checks the head of a request; its fields may have `bytes_max` bytes in all. The HTTP library's own limit is the size of
+/// a buffer that grows in steps.
+pub(super) fn check(head: &Parts, bytes_max: usize) -> Result<(), Refusal> {
+    let field_bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    if head.headers.iter().map(field_bytes).sum::<usize>() > bytes_max {
+        return Err(Refusal::HeaderTooLarge);
+    }
     if head.version > Version::HTTP_11 {
         return check_te(&head.headers);
     }
@@ -97,12 +102,12 @@ mod tests {
         ];
         for headers in cases {
             assert!(
-                matches!(check(&head(Version::HTTP_11, headers)), Err(Refusal::Framing(_))),
+                matches!(check(&head(Version::HTTP_11, headers), 1024), Err(Refusal::Framing(_))),
                 "{headers:?}"
             );
         }
-        assert!(check(&head(Version::HTTP_10, &[("transfer-encoding", "chunked")])).is_err());
-        assert!(check(&head(Version::HTTP_2, &[("te", "gzip")])).is_err());
+        assert!(check(&head(Version::HTTP_10, &[("transfer-encoding", "chunked")]), 1024).is_err());
+        assert!(check(&head(Version::HTTP_2, &[("te", "gzip")]), 1024).is_err());
     }
 
     #[test]
@@ -115,8 +120,15 @@ mod tests {
             &[("connection", "keep-alive, x-a")],
         ];
         for headers in cases {
-            assert_eq!(check(&head(Version::HTTP_11, headers)), Ok(()), "{headers:?}");
+            assert_eq!(check(&head(Version::HTTP_11, headers), 1024), Ok(()), "{headers:?}");
         }
-        assert_eq!(check(&head(Version::HTTP_2, &[("te", "trailers")])), Ok(()));
+        assert_eq!(check(&head(Version::HTTP_2, &[("te", "trailers")]), 1024), Ok(()));
+    }
+
+    #[test]
+    fn more_header_bytes_than_allowed_are_refused() {
+        let head = head(Version::HTTP_11, &[("x-long", &"x".repeat(100)), ("x-short", "y")]);
+        assert_eq!(check(&head, 122), Ok(()));
+        assert_eq!(check(&head, 121), Err(Refusal::HeaderTooLarge));
     }
 }

@@ -2,6 +2,7 @@
 //! client's hop-by-hop fields, its credential and everything that looks like ours go first, ours come last.
 
 use super::{snapshot::Labels, worker::Connection};
+use crate::config::REMOVED_HEADERS;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use l402_paywall::Admission;
 
@@ -18,19 +19,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::PROXY_AUTHORIZATION,
 ];
 
-/// Where a client came from and what it asked for, in the words of a proxy in front. Only trusted ones may say it.
+/// The words of a proxy in front about the client, beside every `x-forwarded-...`. Only trusted ones may say them.
 const FORWARDED: [&str; 3] = ["forwarded", "x-real-ip", "x-host"];
-
-/// Targets and methods that some frameworks let a header override: a priced path reached under the name of a free one.
-const OVERRIDES: [&str; 7] = [
-    "x-original-url",
-    "x-rewrite-url",
-    "x-original-method",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-host",
-];
 
 /// Framing names whose underscore twin some servers take for the real one.
 const FRAMING: [&str; 5] = ["host", "content-length", "transfer-encoding", "connection", "authorization"];
@@ -84,14 +74,13 @@ fn is_unwanted(name: &HeaderName, passage: &Passage<'_>) -> bool {
     if spelled.starts_with("l402-") || (spelled != name && FRAMING.contains(&spelled.as_str())) {
         return true;
     }
-    if passage.pass.iter().any(|wanted| wanted.as_str() == name) {
+    let is_forwarding = FORWARDED.contains(&spelled.as_str()) || spelled.starts_with("x-forwarded-");
+    if !is_forwarding && !REMOVED_HEADERS.contains(&spelled.as_str()) {
         return false;
     }
-    let is_forwarding = FORWARDED.contains(&spelled.as_str()) || spelled.starts_with("x-forwarded-");
-    if is_forwarding {
-        return !passage.is_trusted || spelled != name;
-    }
-    OVERRIDES.contains(&spelled.as_str())
+    let is_wanted = passage.pass.iter().any(|wanted| wanted.as_str() == name);
+    let is_believed = is_forwarding && passage.is_trusted && spelled == name;
+    !is_wanted && !is_believed
 }
 
 /// The credential is ours; the application's own `Authorization` stays, once.
@@ -101,8 +90,8 @@ fn strip_credential(headers: &mut HeaderMap) {
     if !headers.contains_key(header::AUTHORIZATION) {
         return;
     }
-    let lines = headers.get_all(header::AUTHORIZATION).iter();
-    let own = lines.filter(|line| !l402::is_l402_authorization(line.as_bytes())).last().cloned();
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    let own = lines.rfind(|line| !l402::is_l402_authorization(line.as_bytes())).cloned();
     match own {
         Some(line) => drop(headers.insert(header::AUTHORIZATION, line)),
         None => drop(headers.remove(header::AUTHORIZATION)),

@@ -1,7 +1,7 @@
 //! The proxy engine: one single-threaded runtime per core, each with its own listeners, upstream connections and
 //! requests. Nothing on the way of a request is shared between cores but counters and the snapshot pointer.
 //!
-//! The way of a request is [`exchange`]: frame, admit, forward, or refuse. Which engine shape to build was decided by
+//! The way of a request is `exchange`: frame, admit, forward, or refuse. Which engine shape to build was decided by
 //! measurement (`docs/performance.md`).
 
 mod body;
@@ -16,4 +16,5 @@ mod worker;
 
 pub(crate) use exchange::serve;
 pub use snapshot::{Snapshot, SnapshotError};
+pub(crate) use upstream::{TrustError, UpstreamTls};
 pub(crate) use worker::{Connection, InFlight, LocalExec, Shared, Worker};

@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub gate: Gate,
     /// How long things may last.
     pub timeouts: Timeouts,
+    /// Bytes of a request's header fields.
+    pub(super) header_bytes: usize,
     /// Where each service's requests go, by service id.
     pub(super) upstreams: Vec<Arc<Upstream>>,
     /// What upstreams are told about each service, by service id.
@@ -69,7 +71,14 @@ impl Snapshot {
         }
         let trusted_proxies =
             config.listeners.iter().map(|listener| listener.trusted_proxies.clone()).collect();
-        Ok(Self { gate, timeouts: config.timeouts.clone(), upstreams, labels, trusted_proxies })
+        Ok(Self {
+            gate,
+            timeouts: config.timeouts.clone(),
+            header_bytes: config.limits.header_bytes,
+            upstreams,
+            labels,
+            trusted_proxies,
+        })
     }
 
     /// A file of authorities may have changed under the same name, so it is read again.

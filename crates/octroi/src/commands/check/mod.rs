@@ -1,7 +1,6 @@
 //! `octroi check`: is the config sound, is what it names there, and what will be sold for what? Changes nothing.
 
 mod keys;
-mod tls;
 mod upstream;
 
 use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED, date::Span};

@@ -1,13 +1,13 @@
 //! Whether an upstream answers: a connection, and with `https` a verified handshake. No request is sent.
 
-use super::tls::{self, TlsFault};
-use crate::config::{Upstream, UpstreamProtocol, UpstreamTrust};
+use crate::{
+    config::{Upstream, UpstreamProtocol, UpstreamTrust},
+    proxy::{TrustError, UpstreamTls},
+};
 use rustls::{ClientConnection, ProtocolVersion};
-use rustls_pki_types::ServerName;
 use std::{
     io,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
-    sync::Arc,
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ pub(super) enum UpstreamFault {
     #[error("it does not speak HTTP/2")]
     NoHttp2,
     #[error(transparent)]
-    Tls(#[from] TlsFault),
+    Trust(#[from] TrustError),
 }
 
 impl UpstreamFault {
@@ -34,7 +34,7 @@ impl UpstreamFault {
     pub(super) fn key(&self) -> &'static str {
         match self {
             Self::NoHttp2 => "upstream_protocol",
-            Self::Tls(TlsFault::Pem { .. } | TlsFault::NoCertificate(_)) => "upstream_ca",
+            Self::Trust(error) => error.key(),
             _ => "upstream",
         }
     }
@@ -47,7 +47,7 @@ impl UpstreamFault {
                 "name the authority of its certificate with `upstream_ca`, or correct the host"
             }
             Self::NoHttp2 => "leave the protocol out to negotiate it",
-            Self::Tls(fault) => fault.hint(),
+            Self::Trust(error) => error.hint(),
         }
     }
 }
@@ -60,7 +60,7 @@ pub(super) fn reach(upstream: &Upstream, limit: Duration) -> Result<&'static str
     for address in addresses {
         match TcpStream::connect_timeout(&address, limit) {
             Ok(stream) if upstream.url.tls && upstream.trust != UpstreamTrust::InsecureNone => {
-                return handshake(stream, host, upstream, limit);
+                return handshake(stream, upstream, limit);
             }
             Ok(_) => return Ok("answers"),
             Err(error) => last = UpstreamFault::Connect { address, error },
@@ -71,15 +71,12 @@ pub(super) fn reach(upstream: &Upstream, limit: Duration) -> Result<&'static str
 
 fn handshake(
     mut stream: TcpStream,
-    host: &str,
     upstream: &Upstream,
     limit: Duration,
 ) -> Result<&'static str, UpstreamFault> {
-    let config = tls::client(&upstream.trust, upstream.protocol)?;
+    let UpstreamTls { config, name } = UpstreamTls::new(upstream)?;
     let failed = |error: rustls::Error| UpstreamFault::Handshake(io::Error::other(error));
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|error| UpstreamFault::Handshake(io::Error::other(error)))?;
-    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(failed)?;
+    let mut connection = ClientConnection::new(config, name).map_err(failed)?;
     stream.set_read_timeout(Some(limit)).map_err(UpstreamFault::Handshake)?;
     stream.set_write_timeout(Some(limit)).map_err(UpstreamFault::Handshake)?;
     while connection.is_handshaking() {

@@ -5,6 +5,7 @@ mod quantity;
 mod text;
 mod word;
 
+pub(crate) use network::REMOVED_HEADERS;
 pub use network::UpstreamUrl;
 pub(super) use network::{Address, Network, Origin, PassedHeader};
 pub(super) use quantity::{Connections, HeadSize, Period, Seconds, Tier};

@@ -152,8 +152,9 @@ impl FromScalar for Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) struct PassedHeader(pub(in crate::config) HeaderName);
 
-/// Headers by which a client could speak as if it were a proxy, beside every `x-forwarded-...`.
-const REMOVED_HEADERS: [&str; 16] = [
+/// Headers by which a client could speak as if it were a proxy, or ask for another target or method than it sent, beside
+/// every `x-forwarded-...`. They never reach an upstream unless a service opts in (wire contract, section 7.3).
+pub(crate) const REMOVED_HEADERS: [&str; 16] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",

@@ -6,7 +6,7 @@ mod trust;
 
 pub(super) use connect::ConnectError;
 pub(super) use pool::{Checkout, Pool, Sender};
-pub(super) use trust::TrustError;
+pub(crate) use trust::{TrustError, UpstreamTls};
 
 use crate::config::{self, HostHeader, UpstreamProtocol};
 use http::{HeaderValue, Uri, uri::Authority};
@@ -19,7 +19,7 @@ pub(super) struct Upstream {
     /// The host header it gets where the service says `host_header: upstream`.
     host: HeaderValue,
     authority: Option<Authority>,
-    tls: Option<trust::UpstreamTls>,
+    tls: Option<UpstreamTls>,
 }
 
 impl Upstream {
@@ -28,7 +28,7 @@ impl Upstream {
         let default_port = if url.tls { 443 } else { 80 };
         let host =
             if url.port == default_port { url.host.clone() } else { format!("{}:{}", url.host, url.port) };
-        let tls = url.tls.then(|| trust::UpstreamTls::new(&settings)).transpose()?;
+        let tls = url.tls.then(|| UpstreamTls::new(&settings)).transpose()?;
         Ok(Self {
             // The config has checked that both are valid.
             host: HeaderValue::from_str(&host).unwrap_or(HeaderValue::from_static("localhost")),

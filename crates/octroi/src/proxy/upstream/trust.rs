@@ -14,35 +14,51 @@ use std::{
 
 /// TLS towards one upstream.
 #[derive(Debug)]
-pub(super) struct UpstreamTls {
-    pub(super) config: Arc<ClientConfig>,
-    pub(super) name: ServerName<'static>,
+pub(crate) struct UpstreamTls {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) name: ServerName<'static>,
 }
 
 /// Why an upstream's certificate could not be verified with what is configured.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::proxy) enum TrustError {
-    /// The file of authorities cannot be read.
+pub(crate) enum TrustError {
     #[error("cannot read certificates from {}: {error}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: rustls_pki_types::pem::Error,
-    },
-    /// There are no authorities.
-    #[error("{0} holds no certificate authority")]
-    NoAuthorities(String),
-    /// The upstream's host is no name that a certificate could be for.
+    Unreadable { path: PathBuf, error: rustls_pki_types::pem::Error },
+    #[error("{} holds no certificate authority that can be used", .0.display())]
+    NoAuthorities(PathBuf),
+    #[error("the system has no certificate authorities")]
+    NoSystemAuthorities,
     #[error("`{0}` is not a host name or address")]
     Name(String),
-    /// The TLS library refuses the settings.
     #[error("TLS cannot be set up: {0}")]
     Tls(rustls::Error),
 }
 
+impl TrustError {
+    /// The key of the service that is to blame.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } | Self::NoAuthorities(_) | Self::NoSystemAuthorities => "upstream_ca",
+            Self::Name(_) | Self::Tls(_) => "upstream",
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "give a PEM file (`-----BEGIN ...`)",
+            Self::NoAuthorities(_) => "give the certificate of the authority",
+            Self::NoSystemAuthorities => {
+                "install the package ca-certificates, or name a file with `upstream_ca`"
+            }
+            Self::Name(_) => "correct the host",
+            Self::Tls(_) => "this build supports no usable TLS version",
+        }
+    }
+}
+
 impl UpstreamTls {
-    pub(super) fn new(settings: &config::Upstream) -> Result<Self, TrustError> {
+    pub(crate) fn new(settings: &config::Upstream) -> Result<Self, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -71,7 +87,7 @@ fn system_roots() -> Result<RootCertStore, TrustError> {
     // Single certificates that cannot be read are the system's business; none at all is ours.
     let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {
-        return Err(TrustError::NoAuthorities("the system's certificate store".into()));
+        return Err(TrustError::NoSystemAuthorities);
     }
     Ok(roots)
 }
@@ -83,7 +99,7 @@ fn roots_from(path: &Path) -> Result<RootCertStore, TrustError> {
     for certificate in certificates {
         roots.add(certificate.map_err(unreadable)?).map_err(TrustError::Tls)?;
     }
-    if roots.is_empty() { Err(TrustError::NoAuthorities(path.display().to_string())) } else { Ok(roots) }
+    if roots.is_empty() { Err(TrustError::NoAuthorities(path.to_owned())) } else { Ok(roots) }
 }
 
 /// `insecure_tls: true`: the handshake is completed with whoever answers. Said loudly at every start.
