@@ -20,6 +20,8 @@ enum Cell {
     Number(u64),
     Flag(bool),
     Amount(MilliSat),
+    /// Unix seconds, and the time it is now.
+    Time(u64, u64),
     Secret(String),
     List(Vec<String>),
     Sheet(Sheet),
@@ -47,9 +49,19 @@ impl Sheet {
         self.rows.push((name, Cell::Amount(value)));
     }
 
+    /// A moment in unix seconds, seen from `now`.
+    pub(crate) fn time(&mut self, name: &'static str, at: u64, now: u64) {
+        self.rows.push((name, Cell::Time(at, now)));
+    }
+
     /// Text that is shown on demand only.
     pub(crate) fn secret(&mut self, name: &'static str, value: impl Into<String>) {
         self.rows.push((name, Cell::Secret(value.into())));
+    }
+
+    /// Text from a token or a server.
+    pub(crate) fn foreign_text(&mut self, name: &'static str, value: &[u8]) {
+        self.text(name, &UntrustedText::new(String::from_utf8_lossy(value)));
     }
 
     /// Texts from a token: whatever bytes they are, they are shown escaped.
@@ -81,7 +93,7 @@ impl Sheet {
         for (name, cell) in &self.rows {
             let (name, value) = match cell {
                 Cell::Text(text) => ((*name).to_owned(), json!(text)),
-                Cell::Number(number) => ((*name).to_owned(), json!(number)),
+                Cell::Number(number) | Cell::Time(number, _) => ((*name).to_owned(), json!(number)),
                 Cell::Flag(flag) => ((*name).to_owned(), json!(flag)),
                 Cell::Amount(amount) => (format!("{name}_msat"), json!(amount.as_msat())),
                 Cell::Secret(text) if reveal => ((*name).to_owned(), json!(text)),
@@ -104,6 +116,8 @@ impl Sheet {
                 Cell::Number(number) => number.to_string(),
                 Cell::Flag(flag) => (if *flag { "yes" } else { "no" }).to_owned(),
                 Cell::Amount(amount) => amount.to_string(),
+                Cell::Time(at, now) if at >= now => format!("{at} (in {} s)", at - now),
+                Cell::Time(at, now) => format!("{at} ({} s ago)", now - at),
                 Cell::Secret(text) if reveal => text.clone(),
                 Cell::Secret(_) => "(hidden, --reveal shows it)".to_owned(),
                 Cell::List(values) => {

@@ -68,23 +68,23 @@ fn sheet(record: &PurchaseRecord, now: u64) -> Sheet {
     sheet.text("state", state(record, now));
     sheet.text("origin", &record.origin);
     sheet.text("scope", &record.scope);
-    sheet.foreign("path", std::iter::once(record.path.as_bytes()));
+    sheet.foreign_text("path", record.path.as_bytes());
     if let Some(amount) = record.amount {
         sheet.amount("amount", amount);
     }
     if let Some(wallet) = &record.wallet {
         sheet.text("wallet", wallet);
     }
-    sheet.number("created_at", record.created_at);
+    sheet.time("created_at", record.created_at, now);
     if let Stage::Paid(paid) = &record.stage {
         if let Some(fee) = paid.fee {
             sheet.amount("fee", fee);
         }
-        sheet.number("paid_at", paid.paid_at);
+        sheet.time("paid_at", paid.paid_at, now);
         sheet.text("scheme", if record.scheme == OfferScheme::Lsat { "LSAT" } else { "L402" });
         sheet.secret("authorization", authorization_value(record.scheme, &record.token, &paid.preimage));
     }
-    sheet.sheet("token", decode::token_sheet(&record.token.view()));
+    sheet.sheet("token", decode::token_sheet(&record.token.view(), now));
     sheet
 }
 

@@ -209,7 +209,9 @@ impl Buyer {
             let mut headers = visit.headers().clone();
             if let Some(record) = &shown {
                 present(&mut headers, record);
-                (self.witness)(&Event::TokenPresented { hash: record.payment_hash });
+                if matches!(show, Show::Best) {
+                    (self.witness)(&Event::TokenPresented { hash: record.payment_hash });
+                }
             }
             let answer = self.transport.send(visit.method(), visit.url(), headers, visit.payload()).await?;
             if visit.follow(answer.status(), answer.headers(), elsewhere)? {

@@ -19,7 +19,7 @@ pub enum Event<'a> {
         /// Where to.
         to: &'a Url,
     },
-    /// A token from the store is presented.
+    /// A token from the store is presented, without having been asked for.
     TokenPresented {
         /// Its payment hash.
         hash: PaymentHash,

@@ -23,9 +23,9 @@ pub(crate) fn run(flags: &DecodeFlags, now: u64) -> Result<(), Failure> {
     let reading = Reading::of(text.trim()).map_err(|unreadable| explain(&unreadable))?;
     let sheet = match &reading {
         Reading::Invoice(invoice) => invoice_sheet(invoice, now),
-        Reading::Token(token) => token_sheet(&token.view()),
+        Reading::Token(token) => token_sheet(&token.view(), now),
         Reading::Challenge(offer) => offer_sheet(offer, now),
-        Reading::Credential(credential) => credential_sheet(credential),
+        Reading::Credential(credential) => credential_sheet(credential, now),
     };
     sheet.print(flags.json, flags.reveal)
 }
@@ -51,17 +51,17 @@ pub(crate) fn invoice_sheet(invoice: &Invoice, now: u64) -> Sheet {
     if let Some(hash) = invoice.description_hash() {
         sheet.text("description_hash", &hex::encode(hash));
     }
-    sheet.number("created_at", invoice.created_at());
-    sheet.number("expires_at", invoice.expires_at());
+    sheet.time("created_at", invoice.created_at(), now);
+    sheet.time("expires_at", invoice.expires_at(), now);
     sheet.flag("expired", invoice.is_expired(now));
     sheet.number("final_cltv_blocks", invoice.min_final_cltv_expiry());
     sheet
 }
 
 /// Everything in a token but its signature.
-pub(crate) fn token_sheet(token: &MacaroonRef<'_>) -> Sheet {
+pub(crate) fn token_sheet(token: &MacaroonRef<'_>, now: u64) -> Sheet {
     let mut sheet = Sheet::new("token");
-    sheet.foreign("location", std::iter::once(token.location()));
+    sheet.foreign_text("location", token.location());
     match Identifier::parse(token.identifier()) {
         Ok(identifier) => {
             sheet.text("payment_hash", &identifier.payment_hash);
@@ -74,7 +74,7 @@ pub(crate) fn token_sheet(token: &MacaroonRef<'_>) -> Sheet {
     }
     sheet.foreign("caveats", token.caveats().map(|caveat| caveat.identifier));
     if let Some(end) = l402_client::valid_until(token) {
-        sheet.number("valid_until", end);
+        sheet.time("valid_until", end, now);
     }
     sheet.secret("signature", hex::encode(token.signature()));
     sheet
@@ -83,7 +83,7 @@ pub(crate) fn token_sheet(token: &MacaroonRef<'_>) -> Sheet {
 fn offer_sheet(offer: &Offer, now: u64) -> Sheet {
     let mut sheet = Sheet::new("challenge");
     sheet.text("scheme", offer.scheme.as_str());
-    sheet.sheet("token", token_sheet(&offer.token.view()));
+    sheet.sheet("token", token_sheet(&offer.token.view(), now));
     match Invoice::parse(&offer.invoice) {
         Ok(invoice) => {
             sheet.flag("token_belongs_to_invoice", invoice.payment_hash() == offer.identifier.payment_hash);
@@ -94,9 +94,9 @@ fn offer_sheet(offer: &Offer, now: u64) -> Sheet {
     sheet
 }
 
-fn credential_sheet(credential: &Credential) -> Sheet {
+fn credential_sheet(credential: &Credential, now: u64) -> Sheet {
     let mut sheet = Sheet::new("credential");
-    sheet.sheet("token", token_sheet(&credential.macaroon()));
+    sheet.sheet("token", token_sheet(&credential.macaroon(), now));
     let paid = credential.preimage().payment_hash();
     sheet.flag("preimage_belongs_to_token", paid == credential.identifier().payment_hash);
     sheet.secret("preimage", credential.preimage().reveal_hex());

@@ -95,12 +95,10 @@ impl Progress {
             Event::Paid { receipt } if receipt.earlier => {
                 format!("paid already, by an earlier run: {}", words(receipt.amount))
             }
-            Event::Paid { receipt } => format!(
-                "paid {}, fee {}, in {:.1} s",
-                words(receipt.amount),
-                words(receipt.fee),
-                receipt.took.as_secs_f64()
-            ),
+            Event::Paid { receipt } => {
+                let (amount, fee) = (words(receipt.amount), words(receipt.fee));
+                format!("paid {amount}, fee {fee}, in {} ms", receipt.took.as_millis())
+            }
             _ => return None,
         })
     }

@@ -92,7 +92,7 @@ fn a_post_is_sent_whole_both_times() {
     let world = World::new();
     let shop = Shop::plain(&world);
     let file = world.home().join("order");
-    let order = "x".repeat(300_000);
+    let order = "x".repeat(60_000);
     std::fs::write(&file, &order).unwrap();
     let data = format!("@{}", file.display());
     world.get(&["-d", &data, "-H", "X-A: 1, 2", &shop.at("/paid")]).served("goods for /paid");
@@ -104,6 +104,18 @@ fn a_post_is_sent_whole_both_times() {
         assert_eq!(request.header("x-a"), Some("1, 2"));
         assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
     }
+}
+
+#[test]
+fn a_body_nobody_would_read_is_held_back_until_it_is_paid_for() {
+    let world = World::new();
+    let shop = Shop::plain(&world);
+    let order: Vec<u8> = (0..5_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    std::fs::write(world.home().join("order"), &order).unwrap();
+    world.get(&["-d", "@order", &shop.at("/paid")]).served("goods for /paid");
+    let requests = shop.requests("/paid");
+    assert_eq!((requests[0].body.len(), requests[1].body == order), (0, true));
+    assert_eq!((requests.len(), world.payments()), (2, 1));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::EXPECT;
 use http::{HeaderMap, Method, StatusCode, Version};
 use reqwest::{Client, Url};
 use thiserror::Error;
@@ -135,8 +136,11 @@ impl Transport {
         let host = url.host_str().unwrap_or_default().to_owned();
         let activity = Activity::new();
         let mut request = self.client(url)?.request(method.clone(), url.clone()).headers(headers);
-        if let Some(body) = payload.body(&activity).await? {
-            request = request.body(body);
+        if let Some(upload) = payload.upload(&activity).await? {
+            if upload.is_announced() {
+                request = request.header(EXPECT, "100-continue");
+            }
+            request = request.body(reqwest::Body::wrap(upload));
         }
         let sent = request.send();
         tokio::pin!(sent);
