@@ -42,7 +42,8 @@ fuzz_target!(|data: &[u8]| {
 fn permit(caveats: &[&[u8]]) -> Option<Permit> {
     let name = |text: &str| Name::try_from(text).expect("a name");
     let preimage = Preimage::from_bytes([2; 32]);
-    let identifier = Identifier { payment_hash: preimage.payment_hash(), token_id: TokenId::from_bytes([3; 32]) };
+    let identifier =
+        Identifier { payment_hash: preimage.payment_hash(), token_id: TokenId::from_bytes([3; 32]) };
     let token = Macaroon::mint(&RootKey::from_bytes([1; 32]), "", &identifier.to_bytes(), caveats).ok()?;
     let line = authorization_value(OfferScheme::L402, &token, &preimage);
     let credential = Credential::read([line.as_bytes()].into_iter(), std::iter::empty()).ok()??;
@@ -51,7 +52,14 @@ fn permit(caveats: &[&[u8]]) -> Option<Permit> {
         .constraint(name("region"), "eu")
         .namespaces(vec![name("a"), name("a_b"), name("b")])
         .build();
-    let access =
-        Access { service: "a", tier: 1, capability: Some("x"), method: "GET", path: "/", client: None, now: NOW };
+    let access = Access {
+        service: "a",
+        tier: 1,
+        capability: Some("x"),
+        method: "GET",
+        path: "/",
+        client: None,
+        now: NOW,
+    };
     clear(&token, &satisfiers, &access).ok()
 }

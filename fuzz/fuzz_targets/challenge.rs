@@ -17,7 +17,8 @@ fn check(data: &[u8]) {
         let challenge = Challenge { token: offer.token.clone(), invoice: offer.invoice.clone() };
         let lines = [challenge.lsat_value(), challenge.l402_value()];
         let again = read_challenges(lines.iter().map(String::as_bytes));
-        let expected = [OfferScheme::Lsat, OfferScheme::L402].map(|scheme| Ok(Offer { scheme, ..offer.clone() }));
+        let expected =
+            [OfferScheme::Lsat, OfferScheme::L402].map(|scheme| Ok(Offer { scheme, ..offer.clone() }));
         assert_eq!(again, expected);
     }
 }

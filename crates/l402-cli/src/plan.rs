@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use l402_client::{
     CrossOrigin, Payload, Purse, Request, Spending, SpendingCap, Trust, WalletCredentials, WalletRequest,
@@ -147,7 +147,8 @@ fn request(flags: GetFlags) -> Result<Request, Failure> {
     };
     let mut headers = HeaderMap::new();
     for line in &flags.headers {
-        let (name, value) = header(line)?;
+        let (name, mut value) = header(line)?;
+        value.set_sensitive([AUTHORIZATION, COOKIE].contains(&name));
         headers.append(name, value);
     }
     if flags.data.is_some() && !headers.contains_key(CONTENT_TYPE) {

@@ -7,6 +7,7 @@ use crate::{
     keys::KeyRing,
     mint::{Mint, MintRefusal},
     path::CanonicalPath,
+    recent::{self, GateId, LinesDigest},
     refusal::{Refusal, Refused},
     render::{self, Form, Scene},
     route::{Found, RouteTable},
@@ -14,7 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
-use l402::{Access, Credential, Permit};
+use l402::{Access, Credential, Permit, VerifiedToken};
 use l402_lightning::MilliSat;
 use std::{net::IpAddr, sync::Arc};
 
@@ -24,6 +25,7 @@ const MACAROON_HEADERS: [&str; 2] = ["macaroon", "grpc-metadata-macaroon"];
 /// One configuration's engine. Immutable: a reload builds a new one.
 #[derive(Debug)]
 pub struct Gate {
+    id: GateId,
     table: RouteTable,
     keys: Arc<KeyRing>,
     mint: Mint,
@@ -75,7 +77,7 @@ impl Gate {
     /// Puts the parts together.
     pub fn new(parts: GateParts) -> Self {
         let GateParts { table, keys, mint } = parts;
-        Self { table, keys, mint }
+        Self { id: GateId::next(), table, keys, mint }
     }
 
     /// Services and prices.
@@ -149,13 +151,6 @@ impl Gate {
         now: Now,
         found: Found<'_>,
     ) -> Result<Permit, Refusal> {
-        let authorization = head.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-        let macaroons = MACAROON_HEADERS.iter().flat_map(|name| head.headers.get_all(*name));
-        let credential = Credential::read(authorization, macaroons.map(HeaderValue::as_bytes));
-        let Some(credential) = credential.map_err(Refusal::Malformed)? else {
-            return Err(if found.rule.skips_invoice() { Refusal::NotSoldHere } else { Refusal::Missing });
-        };
-        let token = l402::verify(credential, &*self.keys).map_err(Refusal::Unproven)?;
         let access = Access {
             service: found.service.name().as_str(),
             tier: found.service.spec().tier,
@@ -165,7 +160,26 @@ impl Gate {
             client: Some(client.ip),
             now: now.unix,
         };
-        l402::clear(&token, found.service.satisfiers(), &access).map_err(Refusal::NotAllowed)
+        let clear = |token: &VerifiedToken| l402::clear(token, found.service.satisfiers(), &access);
+        let authorization = || head.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        let macaroons = || {
+            let lines = MACAROON_HEADERS.iter().flat_map(|name| head.headers.get_all(*name));
+            lines.map(HeaderValue::as_bytes)
+        };
+        let lines = LinesDigest::of(authorization(), macaroons());
+        if let Some(cleared) = lines.and_then(|lines| recent::with_known(self.id, lines, clear)) {
+            return cleared.map_err(Refusal::NotAllowed);
+        }
+        let credential = Credential::read(authorization(), macaroons()).map_err(Refusal::Malformed)?;
+        let Some(credential) = credential else {
+            return Err(if found.rule.skips_invoice() { Refusal::NotSoldHere } else { Refusal::Missing });
+        };
+        let token = l402::verify(credential, &*self.keys).map_err(Refusal::Unproven)?;
+        let cleared = clear(&token);
+        if let Some(lines) = lines {
+            recent::remember(self.id, lines, token);
+        }
+        cleared.map_err(Refusal::NotAllowed)
     }
 
     /// Turns a refusal into a response; mints a challenge where buying one would help.

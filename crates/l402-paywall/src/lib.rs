@@ -19,6 +19,7 @@ mod keys;
 mod limit;
 mod mint;
 mod path;
+mod recent;
 mod refusal;
 mod render;
 mod route;

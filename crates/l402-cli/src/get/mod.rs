@@ -69,7 +69,10 @@ async fn deliver(
     let received = match body {
         Body::Complete => 0,
         Body::Write => {
-            range::note(&output, vault, &request.url, &fetched.answer)?;
+            // All that is lost is the chance to continue.
+            if let Err(failure) = range::note(&output, vault, &request.url, &fetched.answer) {
+                progress.warn(&failure.to_string());
+            }
             let head = delivery.include_head.then(|| output::head(&fetched.answer));
             return finish(output, fetched, head, progress).await;
         }

@@ -37,17 +37,21 @@ impl Progress {
 
     /// Tells what happened.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        if let Some(warning) = warning(event) {
-            // Worth saying to everybody.
-            say(&match self.listener {
-                Listener::Program => json!({ "warning": warning }).to_string(),
-                Listener::Person | Listener::Nobody => format!("warning: {warning}"),
-            });
+        if let Some(text) = warning(event) {
+            self.warn(&text);
             return;
         }
         if let Some(line) = self.sentence(event).filter(|_| matches!(self.listener, Listener::Person)) {
             say(&line);
         }
+    }
+
+    /// Tells everybody what went wrong on the side.
+    pub(crate) fn warn(&self, text: &str) {
+        say(&match self.listener {
+            Listener::Program => json!({ "warning": text }).to_string(),
+            Listener::Person | Listener::Nobody => format!("warning: {text}"),
+        });
     }
 
     /// Tells how much of the body has come.

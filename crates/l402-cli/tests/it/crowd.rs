@@ -56,7 +56,7 @@ fn when_the_buyer_is_killed_the_next_one_takes_over() {
     let mut first = world.l402(&["get", &url]).spawn().unwrap();
     until("the first one to pay", || world.node.calls().pay == 1);
     let others: Vec<Child> = (0..5).map(|_| world.l402(&["get", &url]).spawn().unwrap()).collect();
-    until("the others to ask", || shop.requests("/paid").len() == 6);
+    until("the others to ask", || shop.requests("/paid").len() >= 6);
     first.kill().unwrap();
     first.wait().unwrap();
     for child in others {

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use l402::Preimage;
 use l402_lightning::loopback::{Fault, When};
@@ -26,16 +27,22 @@ fn token_file(world: &World) -> PathBuf {
 }
 
 #[test]
-fn folders_and_files_are_private() {
-    let world = World::new();
-    let shop = Shop::plain(&world);
-    world.get(&[&shop.at("/paid")]).expect(0);
-    let all = files(&world.data());
-    assert!(all.len() >= 8, "{all:?}");
-    for path in all {
-        let metadata = fs::symlink_metadata(&path).unwrap();
-        let right = if metadata.is_dir() { 0o700 } else { 0o600 };
-        assert_eq!(metadata.mode() & 0o7777, right, "{}", path.display());
+fn folders_and_files_are_private_whatever_the_umask() {
+    for umask in ["000", "022", "077"] {
+        let world = World::new();
+        let shop = Shop::plain(&world);
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_l402")]);
+        shell.args(["get", "-o", "f", "--wallet", &world.wallet, &shop.at("/paid")]);
+        shell.env_clear().env("HOME", world.home()).current_dir(world.home());
+        assert!(shell.status().unwrap().success());
+        let all = files(&world.data());
+        assert!(all.len() >= 8, "{all:?}");
+        for path in all {
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let right = if metadata.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(metadata.mode() & 0o7777, right, "{}", path.display());
+        }
     }
 }
 

@@ -252,6 +252,19 @@ mod tests {
     }
 
     #[test]
+    fn files_of_other_users_are_refused() {
+        let (_dir, path) = place();
+        let file = path.join("a");
+        replace(&file, b"x").unwrap();
+        // Only the superuser can give files away; anybody else cannot have made such a file either.
+        if std::os::unix::fs::chown(&file, Some(12_345), None).is_ok() {
+            assert!(matches!(read(&file), Err(PrivateFileError::Owner { .. })));
+            std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
+            assert!(matches!(folder(&path), Err(PrivateFileError::Owner { .. })));
+        }
+    }
+
+    #[test]
     fn oversized_files_are_refused() {
         let (_dir, path) = place();
         replace(&path.join("big"), &vec![b'x'; 65 * 1024]).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::BytesMut;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use l402::PaymentHash;
 use l402_lightning::{
     BoxFuture, Invoice, Network, NotSent, Paid, PayError, PayLimits, Payer, PayerCapabilities, PaymentState,
@@ -37,7 +37,7 @@ const MACAROON_BYTES_MAX: usize = 4096;
 struct LndRest {
     client: Client,
     base: Url,
-    macaroon: Option<Zeroizing<String>>,
+    macaroon: Option<HeaderValue>,
     network: Option<Network>,
 }
 
@@ -143,7 +143,7 @@ impl LndRest {
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.macaroon {
-            Some(hex) => request.header("Grpc-Metadata-macaroon", hex.as_str()),
+            Some(macaroon) => request.header("Grpc-Metadata-macaroon", macaroon),
             None => request,
         }
     }
@@ -287,8 +287,15 @@ fn not_ready(status: StatusCode, line: &[u8]) -> WalletError {
     }
 }
 
-/// The macaroon as hex: from the address's file, else from the environment, else none.
-fn macaroon(request: &WalletRequest) -> Result<Option<Zeroizing<String>>, WalletError> {
+/// The macaroon, as the header carries it: hex from the address's file, else from the environment, else none.
+fn macaroon(request: &WalletRequest) -> Result<Option<HeaderValue>, WalletError> {
+    let Some(hex) = macaroon_hex(request)? else { return Ok(None) };
+    let mut value = HeaderValue::from_str(&hex).map_err(|_| WalletError::CredentialForm)?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+fn macaroon_hex(request: &WalletRequest) -> Result<Option<Zeroizing<String>>, WalletError> {
     let is_hex = |bytes: &[u8]| bytes.len().is_multiple_of(2) && bytes.iter().all(u8::is_ascii_hexdigit);
     if let Some(path) = &request.address.macaroon {
         let unreadable = |source| WalletError::CredentialFile { path: path.clone(), source };

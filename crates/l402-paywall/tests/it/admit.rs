@@ -121,6 +121,30 @@ fn every_cause_has_its_status() {
     }
 }
 
+/// A proof is remembered; whether it allows this request is asked each time, and other headers are other proofs.
+#[test]
+fn a_token_seen_before_is_judged_anew_for_every_request() {
+    let house = weather();
+    let bought = house.buy("/weather/today");
+    let later = at(crate::house::NOW + 3600);
+    for _ in 0..3 {
+        assert_eq!(house.status(&paid("/weather/today", &bought)), 200);
+        assert_eq!(house.verdict(&paid("/maps/x", &bought)), (402, "wrong_service"));
+        assert_eq!(house.verdict(&paid("/weather/export", &bought)), (402, "capability_missing"));
+        let narrowed = attenuated(&bought, "weather_valid_until=1");
+        assert_eq!(house.verdict(&paid("/weather/today", &narrowed)), (402, "expired"));
+        let forged = (bought.0.clone(), Preimage::from_bytes([9; 32]));
+        assert_eq!(house.verdict(&paid("/weather/today", &forged)), (401, "wrong_preimage"));
+        let mut twice = paid("/weather/today", &bought);
+        twice.headers.append("authorization", "L402 AgEE:00".parse().expect("a value"));
+        assert_eq!(house.verdict(&twice), (401, "malformed_credential"));
+        assert!(house.gate.admit(&paid("/weather/today", &bought), &client(), later).is_err());
+    }
+    // Another gate on the same thread has other keys.
+    let stranger = House::with_keys(vec![service("weather", "/weather/")], 9);
+    assert_eq!(stranger.verdict(&paid("/weather/today", &bought)), (402, "invalid_token"));
+}
+
 #[test]
 fn tokens_expire_at_the_second_they_say() {
     let house = weather();
