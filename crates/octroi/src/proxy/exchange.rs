@@ -16,6 +16,7 @@ use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request::Parts,
     uri::PathAndQuery,
 };
+use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use l402_paywall::{Client, Form, Outcome, Refusal, Refused};
 use std::{
@@ -27,6 +28,10 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
+
+/// How much of a refused request's body is read before the connection is closed on it, and for how long.
+const LINGER_BYTES_MAX: usize = 4 << 20;
+const LINGER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Answers one request. A panic on its way ends this request only.
 pub(crate) async fn serve(
@@ -60,7 +65,10 @@ async fn handle(worker: Rc<Worker>, in_flight: InFlight, request: Request<Incomi
         .and_then(|()| snapshot.gate.admit(&head, &client, worker.shared.clock.now()));
     let admission = match admitted {
         Ok(admission) => ticket.admit(admission),
-        Err(refused) => return refuse(refused, &head, &client, ticket).await,
+        Err(refused) => {
+            linger(&head, body);
+            return refuse(refused, &head, &client, ticket).await;
+        }
     };
     let Some(upstream) = snapshot.upstreams.get(admission.service_id()) else {
         let refused = admission.refuse(Refusal::Internal);
@@ -100,6 +108,26 @@ async fn refuse(refused: Refused, head: &Parts, client: &Client<'_>, ticket: Tic
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Reads on, for a while, what a client is still sending although it has its answer already. Closing at once would reset
+/// the connection, and many clients would never see the answer. A client that waits to be told is not told.
+fn linger(head: &Parts, mut body: Incoming) {
+    if http_body::Body::is_end_stream(&body) || head.headers.contains_key(header::EXPECT) {
+        return;
+    }
+    tokio::task::spawn_local(async move {
+        let mut left = LINGER_BYTES_MAX;
+        let reading = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER_TIME_MAX, reading).await; // what is left is cut off
+    });
 }
 
 /// What a later refusal is rendered from, after the head has gone upstream.

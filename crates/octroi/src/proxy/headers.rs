@@ -90,8 +90,9 @@ fn strip_credential(headers: &mut HeaderMap) {
     if !headers.contains_key(header::AUTHORIZATION) {
         return;
     }
-    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
-    let own = lines.rfind(|line| !l402::is_l402_authorization(line.as_bytes())).cloned();
+    let lines = headers.get_all(header::AUTHORIZATION).iter();
+    let own = lines.filter_map(|line| l402::application_authorization(line.as_bytes())).next_back();
+    let own = own.and_then(|own| HeaderValue::from_bytes(&own).ok());
     match own {
         Some(line) => drop(headers.insert(header::AUTHORIZATION, line)),
         None => drop(headers.remove(header::AUTHORIZATION)),
@@ -233,6 +234,8 @@ mod tests {
         strip_request(&mut headers, &STRANGER);
         let left: Vec<&HeaderValue> = headers.get_all(header::AUTHORIZATION).iter().collect();
         assert_eq!(left, ["Bearer key"]);
+        let joined = stripped(&[("authorization", "L402 AgEE:00, Bearer key, LSAT AgEE:00")], &STRANGER);
+        assert_eq!(joined, ["authorization: Bearer key"]);
     }
 
     #[test]

@@ -162,21 +162,32 @@ impl Recorder {
 }
 
 async fn record(mut stream: TcpStream, seen: Arc<Mutex<Vec<u8>>>) {
-    let mut since_answer = Vec::new();
+    let mut unanswered = Vec::new();
     loop {
         let mut piece = [0; 4096];
         let Ok(count @ 1..) = stream.read(&mut piece).await else { return };
         seen.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&piece[..count]);
-        since_answer.extend_from_slice(&piece[..count]);
-        while let Some(end) = since_answer.windows(4).position(|four| four == b"\r\n\r\n") {
-            since_answer.drain(..end + 4);
-            let chunked = since_answer.ends_with(b"0\r\n\r\n");
-            if chunked {
-                since_answer.clear();
-            }
+        unanswered.extend_from_slice(&piece[..count]);
+        while let Some(end) = end_of_request(&unanswered) {
+            unanswered.drain(..end);
             if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.is_err() {
                 return;
             }
         }
     }
+}
+
+/// Where a request ends that a gateway wrote: properly, and in lower case.
+fn end_of_request(bytes: &[u8]) -> Option<usize> {
+    let find = |from: usize, what: &[u8]| {
+        bytes[from..].windows(what.len()).position(|found| found == what).map(|at| from + at + what.len())
+    };
+    let body = find(0, b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..body]);
+    if head.contains("\r\ntransfer-encoding: chunked\r\n") {
+        return find(body - 2, b"\r\n0\r\n\r\n");
+    }
+    let length = head.split("\r\ncontent-length: ").nth(1).and_then(|rest| rest.split('\r').next());
+    let end = body + length.map_or(0, |length| length.parse().expect("a length"));
+    (bytes.len() >= end).then_some(end)
 }

@@ -19,7 +19,9 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate"))
+        Self(
+            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate"),
+        )
     }
 
     pub(crate) fn pem(&self) -> String {

@@ -14,4 +14,6 @@ mod raw;
 mod stage;
 
 // What is shown on it.
+mod framing;
 mod purchase;
+mod refusals;
