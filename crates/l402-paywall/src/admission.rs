@@ -2,6 +2,7 @@
 
 use crate::{
     refusal::{Refusal, Refused},
+    route::Place,
     spec::AccessMode,
 };
 use http::HeaderValue;
@@ -15,13 +16,6 @@ pub struct Admission {
     pub(crate) grounds: Grounds,
     /// Kept for the reply of a service with CORS on.
     pub(crate) origin: Option<HeaderValue>,
-}
-
-/// A service and a rule inside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) service: usize,
-    pub(crate) rule: usize,
 }
 
 /// Why the request may go on.

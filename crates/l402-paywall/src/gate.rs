@@ -1,7 +1,7 @@
 //! Runs the steps of a request: match, read, verify, clear, admit; or refuse, and perhaps mint.
 
 use crate::{
-    admission::{Admission, Grounds, Place},
+    admission::{Admission, Grounds},
     cors::Cors,
     host::host_of,
     keys::KeyRing,
@@ -10,7 +10,7 @@ use crate::{
     recent::{self, GateId, LinesDigest},
     refusal::{Refusal, Refused},
     render::{self, Form, Scene},
-    route::{Found, RouteTable},
+    route::{Found, Place, RouteTable},
     spec::AccessMode,
 };
 use bytes::Bytes;
@@ -135,12 +135,12 @@ impl Gate {
             found.map_err(|problem| before(Refusal::Path(problem)))?.ok_or(before(Refusal::NoRoute))?;
         if let Some(name) = client.server_name.filter(|name| !name.eq_ignore_ascii_case(&host)) {
             let named = self.table.find(&name.to_ascii_lowercase(), &head.method, &path);
-            if !named.is_ok_and(|named| named.is_some_and(|named| named.service_id == found.service_id)) {
+            if !named.is_ok_and(|named| named.is_some_and(|named| named.place.service == found.place.service))
+            {
                 return Err(before(Refusal::Misdirected));
             }
         }
-        let place = Place { service: found.service_id, rule: found.rule_id };
-        Ok((place, found, path))
+        Ok((found.place, found, path))
     }
 
     /// Steps 2 to 4: headers to permit.
@@ -187,7 +187,7 @@ impl Gate {
     /// `HEAD` and `OPTIONS` never mint: they are told the price.
     pub async fn answer(&self, refused: Refused, head: &Parts, client: &Client<'_>, now: Now) -> Answer {
         let Refused { mut refusal, place } = refused;
-        let found = place.and_then(|place| self.table.at(place.service, place.rule));
+        let found = place.and_then(|place| self.table.at(place));
         let mut minted = None;
         let asks_price = matches!(head.method, Method::HEAD | Method::OPTIONS);
         if let Some(found) = found.filter(|_| refusal.mints() && !asks_price) {

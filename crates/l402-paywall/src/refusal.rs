@@ -1,6 +1,6 @@
 //! Every reason for which a request does not reach the upstream, or its answer does not reach the client.
 
-use crate::{admission::Place, mint::MintRefusal, path::PathProblem};
+use crate::{mint::MintRefusal, path::PathProblem, route::Place};
 use http::StatusCode;
 use l402::{ClearError, CredentialError, VerifyError};
 

@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod config;
+mod date;
 pub mod edge;
 pub mod gateway;
 pub mod lightning;

@@ -44,17 +44,41 @@ pub struct Rule {
     pub(crate) sells: TokenSpec,
 }
 
+/// A service and a rule inside it, by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) service: usize,
+    pub(crate) rule: usize,
+}
+
 /// The service and rule found for a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
+    pub(crate) place: Place,
+    pub(crate) service: &'a Service,
+    pub(crate) rule: &'a Rule,
+}
+
+impl<'a> Found<'a> {
     /// Index of the service, as handed to [`RouteTable::build`].
-    pub service_id: usize,
-    /// The service.
-    pub service: &'a Service,
+    pub fn service_id(&self) -> usize {
+        self.place.service
+    }
+
     /// Index of the rule in [`Service::rules`].
-    pub rule_id: usize,
+    pub fn rule_id(&self) -> usize {
+        self.place.rule
+    }
+
+    /// The service.
+    pub fn service(&self) -> &'a Service {
+        self.service
+    }
+
     /// The rule inside it.
-    pub rule: &'a Rule,
+    pub fn rule(&self) -> &'a Rule {
+        self.rule
+    }
 }
 
 impl RouteTable {
@@ -88,14 +112,14 @@ impl RouteTable {
     }
 
     fn find_reading(&self, host: &str, method: &http::Method, path: &str) -> Option<Found<'_>> {
-        let service_id = self.service_for(host, method, path)?;
-        let rule_id = self.services.get(service_id)?.routes.find(path, method).unwrap_or(Service::OWN_RULE);
-        self.at(service_id, rule_id)
+        let service = self.service_for(host, method, path)?;
+        let rule = self.services.get(service)?.routes.find(path, method).unwrap_or(Service::OWN_RULE);
+        self.at(Place { service, rule })
     }
 
-    pub(crate) fn at(&self, service_id: usize, rule_id: usize) -> Option<Found<'_>> {
-        let service = self.services.get(service_id)?;
-        Some(Found { service_id, service, rule_id, rule: service.rules.get(rule_id)? })
+    pub(crate) fn at(&self, place: Place) -> Option<Found<'_>> {
+        let service = self.services.get(place.service)?;
+        Some(Found { place, service, rule: service.rules.get(place.rule)? })
     }
 
     fn service_for(&self, host: &str, method: &http::Method, path: &str) -> Option<usize> {

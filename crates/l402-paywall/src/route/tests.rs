@@ -59,7 +59,7 @@ fn problems(services: Vec<ServiceSpec>) -> Vec<SpecProblem> {
 fn find(table: &RouteTable, host: &str, method: &Method, path: &str) -> Option<(String, usize)> {
     let path = CanonicalPath::parse(path).expect("a path");
     let found = table.find(host, method, &path).expect("not ambiguous")?;
-    Some((found.service.name().to_string(), found.rule_id))
+    Some((found.service().name().to_string(), found.rule_id()))
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn ambiguous_paths_need_the_service_to_allow_them_and_one_rule_in_every_reading(
     let lax = table(vec![weather]);
     let verdict = |table: &RouteTable, path: &str| {
         let path = CanonicalPath::parse(path).expect("a path");
-        table.find("h", &Method::GET, &path).map(|found| found.map(|found| found.rule_id))
+        table.find("h", &Method::GET, &path).map(|found| found.map(|found| found.rule_id()))
     };
     assert!(verdict(&strict, "/weather//x").is_err());
     assert_eq!(verdict(&lax, "/weather//x"), Ok(Some(0)));
@@ -239,7 +239,7 @@ proptest! {
         let table = table(vec![weather]);
         let Ok(path) = CanonicalPath::parse(&spelling) else { return Ok(()) };
         let Ok(Some(found)) = table.find("h", &Method::GET, &path) else { return Ok(()) };
-        prop_assert_eq!(found.rule_id == 1, laxest_server(path.forward()) == "/weather/export", "{}", spelling);
+        prop_assert_eq!(found.rule_id() == 1, laxest_server(path.forward()) == "/weather/export", "{}", spelling);
     }
 }
 

@@ -1,12 +1,9 @@
 //! `octroi keys`: the epochs of the master keys. The keys themselves are never shown.
 
-use super::{
-    ConfigFile, EXIT_CONFIG, EXIT_FAILED,
-    date::{Date, Span},
-    say,
-};
+use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED, say};
 use crate::{
     config::{Config, KeySource},
+    date::{Date, Span},
     edge::{OsEntropy, unix_secs},
     start::KeysError,
 };

@@ -2,7 +2,6 @@
 
 pub mod check;
 mod config_file;
-mod date;
 pub mod demo;
 pub mod init;
 pub mod keys;

@@ -1,13 +1,10 @@
 //! `octroi token`: what a token says, and whether it is one of ours. No node, no network, and the preimage is never
 //! shown.
 
-use super::{
-    ConfigFile, EXIT_CONFIG, EXIT_FAILED,
-    date::{Date, Span},
-    say,
-};
+use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED, say};
 use crate::{
     config::{ConfigError, KeySource},
+    date::{Date, Span},
     edge::unix_secs,
 };
 use base64::{

@@ -1,10 +1,8 @@
 //! The accept loop of one core, and the life of one client connection.
 
-use super::{
-    engine::Listening,
-    io::{Pulse, Waiting, Watched},
-};
+use super::io::{Pulse, Waiting, Watched};
 use crate::proxy::{Connection, InFlight, LocalExec, Worker, serve};
+use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use hyper::{
     body::Incoming,
@@ -12,13 +10,17 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -47,6 +49,15 @@ const HTTP2_PREFACE_START: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// What a client gets whose head took too long.
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// One listener, as all its sockets see it.
+pub(super) struct Listening {
+    pub(super) index: usize,
+    pub(super) tls: ArcSwapOption<ServerConfig>,
+    pub(super) header_bytes: usize,
+    pub(super) connections: Arc<AtomicUsize>,
+    pub(super) connections_max: usize,
+}
 
 /// Accepts until draining begins. Connections live on in tasks of their own.
 pub(super) async fn accept(

@@ -10,23 +10,36 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Longer chains of proxies do not exist; a longer list is an attempt to make us work.
 const HOPS_MAX: usize = 16;
 
-/// The client's address as far as trusted proxies vouch for it. `Forwarded` (RFC 7239) counts before `X-Forwarded-For`.
+/// The client's address as far as trusted proxies vouch for it, by `Forwarded` (RFC 7239) or `X-Forwarded-For`.
+///
+/// A proxy writes one of the two and passes the client's other one through. Where both are there and disagree, nobody
+/// can tell which is the proxy's, so neither counts.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let mut nearest = peer.to_canonical();
-    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
-    if !is_trusted(nearest) {
-        return nearest;
+    let peer = peer.to_canonical();
+    if !is_trusted(peer, trusted) {
+        return peer;
     }
-    let hops = if headers.contains_key(FORWARDED) {
-        hops(headers, FORWARDED, forwarded_for)
-    } else {
-        hops(headers, FORWARDED_FOR, |element| address(element.trim()))
-    };
+    let forwarded = || nearest(peer, hops(headers, FORWARDED, forwarded_for), trusted);
+    let forwarded_for = || nearest(peer, hops(headers, FORWARDED_FOR, |hop| address(hop.trim())), trusted);
+    match (headers.contains_key(FORWARDED), headers.contains_key(FORWARDED_FOR)) {
+        (true, true) => Some(forwarded()).filter(|address| *address == forwarded_for()).unwrap_or(peer),
+        (true, false) => forwarded(),
+        (false, _) => forwarded_for(),
+    }
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&address))
+}
+
+/// The first hop, from the right, that is not one of the trusted proxies.
+fn nearest(peer: IpAddr, hops: Vec<Option<IpAddr>>, trusted: &[IpNet]) -> IpAddr {
+    let mut nearest = peer;
     for hop in hops {
         // A hop that cannot be read hides whoever is left of it.
         let Some(hop) = hop else { return nearest };
         nearest = hop;
-        if !is_trusted(nearest) {
+        if !is_trusted(nearest, trusted) {
             break;
         }
     }
@@ -80,7 +93,7 @@ mod tests {
 
     #[test]
     fn lists_are_read_from_the_right_up_to_the_first_stranger() {
-        let cases: [(&[(&str, &str)], &str); 9] = [
+        let cases: [(&[(&str, &str)], &str); 10] = [
             (&[("x-forwarded-for", "192.0.2.1")], "192.0.2.1"),
             (&[("x-forwarded-for", "1.1.1.1, 192.0.2.1, 10.0.0.2")], "192.0.2.1"),
             (&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "192.0.2.1, 10.3.0.2")], "192.0.2.1"),
@@ -88,7 +101,8 @@ mod tests {
             (&[("x-forwarded-for", "garbage")], "10.0.0.1"),
             (&[("x-forwarded-for", "192.0.2.1:4711")], "192.0.2.1"),
             (&[("forwarded", "for=1.1.1.1, For=\"[2001:db8::7]:80\";proto=https, for=10.0.0.3")], "1.1.1.1"),
-            (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "1.1.1.1")], "192.0.2.1"),
+            (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "1.1.1.1")], "10.0.0.1"),
+            (&[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "1.1.1.1, 192.0.2.1")], "192.0.2.1"),
             (&[("forwarded", "for=_hidden")], "10.0.0.1"),
         ];
         for (headers, expected) in cases {

@@ -1,7 +1,7 @@
 //! Starts and ends the workers: one thread with its own runtime per core, each with its own socket on every address.
 
 use super::{
-    accept,
+    accept::{self, Listening},
     io::now,
     tls::{TlsError, server_config},
 };
@@ -10,7 +10,6 @@ use crate::{
     proxy::{Shared, Worker},
 };
 use arc_swap::ArcSwapOption;
-use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -45,15 +44,6 @@ pub struct Engine {
     addresses: Vec<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
     drain: watch::Sender<bool>,
-}
-
-/// One listener, as all its sockets see it.
-pub(super) struct Listening {
-    pub(super) index: usize,
-    pub(super) tls: ArcSwapOption<ServerConfig>,
-    pub(super) header_bytes: usize,
-    pub(super) connections: Arc<AtomicUsize>,
-    pub(super) connections_max: usize,
 }
 
 /// Why the engine did not start.

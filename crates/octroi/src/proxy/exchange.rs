@@ -168,6 +168,10 @@ fn prepare(
     let settings = upstream.settings();
     let snapshot = &ticket.snapshot;
     let service = snapshot.gate.table().services().get(admission.service_id());
+    let host = match upstream.own_host() {
+        Some(host) => Some(host.clone()),
+        None => client_host(head),
+    };
     if let Some(target) =
         forwarded_target(head, admission.rewritten_target(), settings.rewrite.as_deref(), service)
     {
@@ -175,11 +179,10 @@ fn prepare(
     }
     let passage =
         Passage { is_trusted, pass: &settings.pass_headers, forward_credential: settings.forward_credential };
-    let host = match upstream.own_host() {
-        Some(host) => Some(host.clone()),
-        None => client_host(head),
-    };
     headers::strip_request(&mut head.headers, &passage);
+    if head.version >= Version::HTTP_2 {
+        headers::join_cookies(&mut head.headers);
+    }
     if let Some(host) = host {
         head.headers.insert(header::HOST, host);
     }
@@ -188,7 +191,7 @@ fn prepare(
     }
 }
 
-/// The host as the client gave it, whichever version it speaks.
+/// The host as the client gave it, whichever version it speaks. HTTP/2 has it in the target only.
 fn client_host(head: &Parts) -> Option<HeaderValue> {
     let authority = head.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
     head.headers.get(header::HOST).cloned().or_else(|| authority?.ok())

@@ -2,7 +2,7 @@
 //! contract, sections 6 and 7.5 to 7.7). This is what can be decided above the HTTP library; what it hides from us is
 //! listed in `docs/traps.md`.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header, request::Parts, uri::Scheme};
 use l402_paywall::Refusal;
 
 /// No body has more bytes.
@@ -15,10 +15,17 @@ pub(super) fn check(head: &Parts, bytes_max: usize) -> Result<(), Refusal> {
     if head.headers.iter().map(field_bytes).sum::<usize>() > bytes_max {
         return Err(Refusal::HeaderTooLarge);
     }
+    if head.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        return Err(Refusal::Framing("the target is of a scheme other than http and https"));
+    }
     if head.version > Version::HTTP_11 {
         return check_te(&head.headers);
     }
     let headers = &head.headers;
+    // Also beside a target that names one: whoever forwards the request would have to make it up (RFC 9112 section 3.2).
+    if !headers.contains_key(header::HOST) {
+        return Err(Refusal::Framing("no Host"));
+    }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
@@ -76,6 +83,9 @@ mod tests {
 
     fn head(version: Version, headers: &[(&str, &str)]) -> Parts {
         let mut request = http::Request::builder().version(version);
+        if version < Version::HTTP_2 {
+            request = request.header("host", "a");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -108,6 +118,11 @@ mod tests {
         }
         assert!(check(&head(Version::HTTP_10, &[("transfer-encoding", "chunked")]), 1024).is_err());
         assert!(check(&head(Version::HTTP_2, &[("te", "gzip")]), 1024).is_err());
+        for target in ["http://a/", "ftp://a/"] {
+            let (mut head, ()) = http::Request::new(()).into_parts();
+            head.uri = target.parse().expect("a target");
+            assert!(check(&head, 1024).is_err(), "{target}: no Host, or a scheme that is not ours");
+        }
     }
 
     #[test]
@@ -128,7 +143,7 @@ mod tests {
     #[test]
     fn more_header_bytes_than_allowed_are_refused() {
         let head = head(Version::HTTP_11, &[("x-long", &"x".repeat(100)), ("x-short", "y")]);
-        assert_eq!(check(&head, 122), Ok(()));
-        assert_eq!(check(&head, 121), Err(Refusal::HeaderTooLarge));
+        assert_eq!(check(&head, 131), Ok(()));
+        assert_eq!(check(&head, 130), Err(Refusal::HeaderTooLarge));
     }
 }

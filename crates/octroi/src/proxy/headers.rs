@@ -99,6 +99,19 @@ fn strip_credential(headers: &mut HeaderMap) {
     }
 }
 
+/// HTTP/2 clients may send cookies in pieces; elsewhere they are one line
+/// ([RFC 9113 section 8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let mut pieces = headers.get_all(header::COOKIE).iter();
+    if pieces.next().is_none() || pieces.next().is_none() {
+        return;
+    }
+    let pieces: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(line) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, line);
+    }
+}
+
 /// Adds what the upstream is told by us.
 pub(super) fn add_to_request(
     headers: &mut HeaderMap,

@@ -3,7 +3,8 @@
 mod keys;
 mod upstream;
 
-use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED, date::Span};
+use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED};
+use crate::date::Span;
 use crate::{
     config::{Config, Listener, Node, Upstream, UpstreamTrust},
     listener::server_config,
