@@ -27,9 +27,9 @@ deny:
 vectors:
     cargo run -q -p l402 --example vectors -- vectors
 
-# Regenerates the JSON Schema of the configuration.
-schema:
-    cargo run -q -p octroi -- schema > docs/config.schema.json
+# Regenerates the JSON Schema and the reference of the configuration.
+config-docs:
+    OCTROI_WRITE_DOCS=1 cargo test -q -p octroi --lib committed
 
 # Our tokens against pymacaroons, go-macaroon and js-macaroon.
 oracle-macaroon:
@@ -39,21 +39,22 @@ oracle-macaroon:
 e2e-clients:
     e2e/clients/run
 
+# The same clients, with nginx and its files behind the gateway.
+e2e-clients-nginx:
+    e2e/clients/run --upstream nginx
+
 # What a reader of the README would do by hand.
 e2e-curl:
     e2e/curl/run
 
-# A gRPC service behind the gateway.
+# A gRPC service and nginx behind the gateway.
 e2e-grpc:
     e2e/grpc/run
-
-# The long form of the mutation test: a million mutated credentials, none passes.
-mutations:
-    cargo test --release -p l402 --test it -- --ignored mutated
 
 # Fuzzes every target for so many seconds each (nightly toolchain; installs cargo-fuzz when missing).
 fuzz SECONDS="30":
     cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+    fuzz/seed
     for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run "$target" -- -max_total_time={{SECONDS}} -rss_limit_mb=1024 || exit 1; done
 
 # Verification of one credential over the HMAC-SHA256 limit.

@@ -57,6 +57,7 @@ fn key_block(key: &[u8; 32], pad: u8) -> Block {
 fn hash(mut state: State, first: Option<Block>, message: &[u8]) -> [u8; 32] {
     let bits = 8 * (BLOCK_LEN as u64 + message.len() as u64);
     let (whole, rest) = message.as_chunks::<BLOCK_LEN>();
+    // Put together in place: copying what was just written in small pieces is slow.
     let mut blocks = [[0; BLOCK_LEN]; 3];
     let mut start = 1;
     if let Some(first) = first {
@@ -72,8 +73,8 @@ fn hash(mut state: State, first: Option<Block>, message: &[u8]) -> [u8; 32] {
         compress256(&mut state, whole);
     }
     let end = 1 + (rest.len() + ENDING_LEN).div_ceil(BLOCK_LEN);
-    let tail = blocks[1..end].as_flattened_mut();
-    let (text, length) = tail.split_at_mut(tail.len() - 8);
+    let ending = blocks[1..end].as_flattened_mut();
+    let (text, length) = ending.split_at_mut(ending.len() - 8);
     text[..rest.len()].copy_from_slice(rest);
     text[rest.len()] = 0x80;
     length.copy_from_slice(&bits.to_be_bytes());

@@ -18,8 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const ROUNDS: usize = 101;
-const CALLS_PER_ROUND: u32 = 2_000;
+const ROUNDS: usize = 2_001;
+const CALLS_PER_ROUND: u32 = 100;
 const NOW: u64 = 1_700_000_000;
 
 /// One master key, as a key ring keeps it: extracted.

@@ -7,12 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use l402_paywall::Admission;
 
 /// Fields of one connection ([RFC 9110 section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
-const HOP_BY_HOP: [HeaderName; 9] = [
+const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
-    header::TRAILER,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
@@ -136,6 +135,10 @@ pub(super) fn add_to_request(
 
 /// Takes out of a response what must not reach the client.
 pub(super) fn strip_response(headers: &mut HeaderMap) {
+    // With both, the chunks count, and the length is a lie (RFC 9112 section 6.3).
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     strip_hop_by_hop(headers);
     headers.remove(COST);
 }
@@ -152,6 +155,21 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
+    announce_listed_trailers(headers);
+}
+
+/// In HTTP/1.1 only trailers that `Trailer` announced are sent, so it stays, for those that may pass.
+fn announce_listed_trailers(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::TRAILER) {
+        return;
+    }
+    let lines = headers.get_all(header::TRAILER).iter().filter_map(|line| line.to_str().ok());
+    let named = lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse().ok());
+    let passing: Vec<HeaderName> = named.filter(|name| passes_as_trailer(name, false)).collect();
+    headers.remove(header::TRAILER);
+    for name in passing {
+        headers.append(header::TRAILER, name.into());
+    }
 }
 
 /// Whether a trailer field may pass: in gRPC all but those that frame or authenticate, elsewhere a short list
@@ -162,7 +180,7 @@ pub(super) fn passes_as_trailer(name: &HeaderName, is_grpc: bool) -> bool {
     if !is_grpc {
         return SHORT_LIST.contains(&name);
     }
-    let frames = FRAMING.contains(&name) || HOP_BY_HOP.iter().any(|hop| hop.as_str() == name);
+    let frames = FRAMING.contains(&name) || name == header::TRAILER || HOP_BY_HOP.iter().any(|hop| hop == name);
     !frames && !name.starts_with("l402-") && name != "set-cookie" && name != "www-authenticate"
 }
 
@@ -249,6 +267,12 @@ mod tests {
         assert_eq!(left, ["Bearer key"]);
         let joined = stripped(&[("authorization", "L402 AgEE:00, Bearer key, LSAT AgEE:00")], &STRANGER);
         assert_eq!(joined, ["authorization: Bearer key"]);
+    }
+
+    #[test]
+    fn only_trailers_that_may_pass_stay_announced() {
+        assert_eq!(stripped(&[("trailer", "Server-Timing, x-own")], &STRANGER), ["trailer: server-timing"]);
+        assert!(stripped(&[("trailer", "x-own, content-length, ")], &STRANGER).is_empty());
     }
 
     #[test]

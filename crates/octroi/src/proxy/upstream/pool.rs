@@ -21,6 +21,8 @@ const IDLE_MAX: usize = 256;
 const IDLE_LIMIT: Duration = Duration::from_secs(50);
 /// A connection that lay idle this long may be closed by the upstream at any moment.
 const STALE_AFTER: Duration = Duration::from_millis(500);
+/// A connection whose last exchange is over on both sides is ready within one turn of the runtime.
+const NOTICE_LIMIT: Duration = Duration::from_millis(10);
 
 /// The sending half of an upstream connection.
 pub(in crate::proxy) enum Sender {
@@ -64,8 +66,9 @@ impl Pool {
             return Ok(Checkout { sender: Sender::Http2(sender), is_reused: true, is_stale: false });
         }
         while let Some(mut idle) = self.take_idle(now) {
-            // Its last response has been read to the end; the connection's task may still have to notice.
-            if idle.sender.ready().await.is_ok() {
+            // Its last response has been read to the end; the connection's task may still have to notice. Where it was
+            // an early answer, the client is still sending: nobody waits for that.
+            if matches!(tokio::time::timeout(NOTICE_LIMIT, idle.sender.ready()).await, Ok(Ok(()))) {
                 let is_stale = now.duration_since(idle.since) > STALE_AFTER;
                 return Ok(Checkout { sender: Sender::Http1(idle.sender), is_reused: true, is_stale });
             }
