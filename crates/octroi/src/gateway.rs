@@ -18,6 +18,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 /// How long requests in progress may take to end after the gateway was told to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
+/// Samples of durations are folded this often, scraped or not; they would pile up otherwise.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
 /// Why a gateway did not start, or did not take a new configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -78,6 +81,7 @@ pub struct Gateway {
     engine: Engine,
     node: RunningNode,
     ops: Option<(SocketAddr, JoinHandle<()>)>,
+    upkeep: JoinHandle<()>,
     listeners: Vec<Listener>,
     telemetry: Arc<Telemetry>,
 }
@@ -121,7 +125,8 @@ impl Gateway {
             None => None,
         };
         let engine = Engine::start(shared, &settings)?;
-        Ok(Self { engine, node, ops, listeners: config.listeners, telemetry })
+        let upkeep = tokio::spawn(keep_up(Arc::clone(&telemetry)));
+        Ok(Self { engine, node, ops, upkeep, listeners: config.listeners, telemetry })
     }
 
     /// Where buyers connect, in the order of the config.
@@ -174,6 +179,7 @@ impl Gateway {
         // A panic in a worker has printed itself.
         let _ = tokio::task::spawn_blocking(move || engine.drain(DRAIN_LIMIT)).await;
         self.node.stop().await;
+        self.upkeep.abort();
         if let Some((_, ops)) = self.ops {
             ops.abort();
         }
@@ -183,6 +189,14 @@ impl Gateway {
 /// The table moves into the gate; the rest of the config is still needed.
 fn take_routes(config: &mut Config) -> RouteTable {
     std::mem::take(&mut config.routes)
+}
+
+async fn keep_up(telemetry: Arc<Telemetry>) {
+    let mut tick = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        tick.tick().await;
+        telemetry.meters.upkeep();
+    }
 }
 
 async fn start_ops(

@@ -13,8 +13,6 @@ use tokio::{net::TcpListener, sync::Semaphore};
 /// A scraper and a prober need few connections; more are a mistake.
 const CONNECTIONS_MAX: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Samples are folded this often, scraped or not.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, so that a lack of descriptors is waited out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,15 +31,8 @@ pub struct Readyz {
 /// Serves until the task is dropped.
 pub async fn serve(listener: TcpListener, telemetry: Arc<Telemetry>, readiness: Readiness) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = upkeep.tick() => {
-                telemetry.meters.upkeep();
-                continue;
-            }
-        };
+        let accepted = listener.accept().await;
         let (stream, permit) = match (accepted, Arc::clone(&connections).try_acquire_owned()) {
             (Ok((stream, _)), Ok(permit)) => (stream, permit),
             (Ok(_), Err(_)) => continue, // the connection is dropped

@@ -1,6 +1,6 @@
 //! The accept loop of one core, and the life of one client connection.
 
-use super::io::{Pulse, Waiting, Watched};
+use super::io::{Place, Pulse, Waiting, Watched, now};
 use crate::proxy::{Connection, InFlight, LocalExec, Worker, serve};
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
@@ -12,15 +12,13 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use std::{
+    cell::RefCell,
     convert::Infallible,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 use tokio::{
@@ -37,6 +35,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HEAD_FIELDS_MAX: usize = 128;
 /// How often a connection looks whether its client is still welcome.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// How long the last bytes of the last answer may take to leave.
+const WIND_DOWN_MAX: Duration = Duration::from_secs(30);
 /// Requests of one HTTP/2 connection at once.
 const STREAMS_MAX: u32 = 200;
 /// Streams that a client opened and reset before they were served, and errors of its own making, before the connection
@@ -83,40 +83,25 @@ pub(super) async fn accept(
             }
         };
         is_complaining = false;
-        let Some(place) = Place::take(&listening, &worker) else { continue };
+        let Some(place) = take_place(&listening, &worker) else { continue };
         let (worker, listening, draining) = (Rc::clone(&worker), Arc::clone(&listening), draining.clone());
         tokio::task::spawn_local(async move {
             // How a connection ends concerns its client only.
-            let _ = greet(worker, stream, peer, &listening, draining).await;
-            drop(place);
+            let _ = greet(worker, (stream, place), peer, &listening, draining).await;
         });
     }
 }
 
-/// One of the connections that may be held at once; given back when dropped.
-struct Place(Arc<Listening>, metrics::Gauge);
-
-impl Place {
-    fn take(listening: &Arc<Listening>, worker: &Worker) -> Option<Self> {
-        let held = listening.connections.fetch_add(1, Ordering::Relaxed);
-        let gauge = worker.shared.telemetry.meters.connections().clone();
-        gauge.increment(1.0);
-        let place = Self(Arc::clone(listening), gauge);
-        (held < listening.connections_max).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-        self.1.decrement(1.0);
-    }
+/// Takes one of the connections that may be held at once.
+fn take_place(listening: &Listening, worker: &Worker) -> Option<Place> {
+    let gauge = worker.shared.telemetry.meters.connections();
+    Place::take(&listening.connections, listening.connections_max, gauge)
 }
 
 /// Finds out what the client speaks: TLS says it, plain text shows it in its first bytes.
 async fn greet(
     worker: Rc<Worker>,
-    stream: TcpStream,
+    (stream, place): (TcpStream, Place),
     peer: SocketAddr,
     listening: &Listening,
     draining: watch::Receiver<bool>,
@@ -128,7 +113,7 @@ async fn greet(
     let Some(tls) = tls else {
         let is_h2 = timeout(limit, begins_http2(&stream)).await.unwrap_or(Ok(false))?;
         let connection = new_connection(peer, listening.index, None, false, is_h2);
-        line.speak(stream, connection, is_h2).await;
+        line.speak((stream, place), connection, is_h2).await;
         return Ok(());
     };
     let stream = timeout(limit, TlsAcceptor::from(tls).accept(stream)).await??;
@@ -137,7 +122,7 @@ async fn greet(
         (session.alpn_protocol() == Some(b"h2"), session.server_name().map(str::to_owned))
     };
     let connection = new_connection(peer, listening.index, server_name, true, is_h2);
-    line.speak(stream, connection, is_h2).await;
+    line.speak((stream, place), connection, is_h2).await;
     Ok(())
 }
 
@@ -156,6 +141,7 @@ fn new_connection(
         listener,
         peer_value: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
         pulse: Pulse::new(is_h2),
+        deadlines: RefCell::default(),
     })
 }
 
@@ -189,14 +175,16 @@ enum Ending {
     Idle,
     /// A head did not arrive in time.
     SlowHead,
+    /// A request takes longer than one may.
+    Overdue,
 }
 
 impl Line {
-    async fn speak<S>(mut self, stream: S, connection: Rc<Connection>, is_h2: bool)
+    async fn speak<S>(mut self, (stream, place): (S, Place), connection: Rc<Connection>, is_h2: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&connection.pulse)));
+        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&connection.pulse), place));
         let (worker, of) = (Rc::clone(&self.worker), Rc::clone(&connection));
         let answer = service_fn(move |request: hyper::Request<Incoming>| {
             let (worker, connection) = (Rc::clone(&worker), Rc::clone(&of));
@@ -210,7 +198,7 @@ impl Line {
             };
             if matches!(ended, Ending::Idle) {
                 serving.as_mut().graceful_shutdown();
-                let _ = serving.await;
+                wind_down(serving, &connection).await;
             }
             return;
         }
@@ -222,8 +210,9 @@ impl Line {
         match ended {
             Ending::Idle => {
                 serving.as_mut().graceful_shutdown();
-                let _ = serving.await;
+                wind_down(serving.as_mut(), &connection).await;
             }
+            Ending::Overdue => {}
             Ending::SlowHead => {
                 if let Some(parts) = Pin::into_inner(serving).into_parts() {
                     let mut stream = parts.io.into_inner();
@@ -253,7 +242,7 @@ impl Line {
         builder
     }
 
-    /// Returns when the connection should end: idle too long, a head too slow, or the gateway drains.
+    /// Returns when the connection should end: idle too long, too slow, or the gateway drains.
     async fn watch(&mut self, connection: &Connection) -> Ending {
         let mut tick = tokio::time::interval(WATCH_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -262,6 +251,9 @@ impl Line {
                 _ = self.draining.wait_for(|draining| *draining) => return Ending::Idle,
                 _ = tick.tick() => {}
             }
+            if is_overdue(connection) {
+                return Ending::Overdue;
+            }
             let timeouts = &self.worker.shared.snapshot.load().timeouts;
             match connection.pulse.waiting() {
                 Waiting::ForHead(waited) if waited >= timeouts.header => return Ending::SlowHead,
@@ -269,5 +261,23 @@ impl Line {
                 Waiting::Not | Waiting::ForHead(_) | Waiting::ForRequest(_) => {}
             }
         }
+    }
+}
+
+/// Whether a request goes on although its time was up a while ago: it ends itself if it can.
+fn is_overdue(connection: &Connection) -> bool {
+    now().checked_sub(WATCH_EVERY).is_some_and(|then| connection.is_overdue(then))
+}
+
+/// Lets what is in progress end. A connection on which nothing is in progress, and which does not end all the same, has
+/// a client that neither reads nor stops sending.
+async fn wind_down(mut serving: Pin<&mut impl Future>, connection: &Connection) {
+    let mut quiet = Duration::ZERO;
+    while quiet < WIND_DOWN_MAX {
+        if timeout(WATCH_EVERY, serving.as_mut()).await.is_ok() || is_overdue(connection) {
+            return;
+        }
+        let is_busy = matches!(connection.pulse.waiting(), Waiting::Not);
+        quiet = if is_busy { Duration::ZERO } else { quiet + WATCH_EVERY };
     }
 }

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -84,15 +84,39 @@ impl Pulse {
     }
 }
 
-/// A stream whose reads are noted.
+/// One of the connections that may be held at once; given back when dropped.
+pub(super) struct Place {
+    taken: Arc<AtomicUsize>,
+    gauge: metrics::Gauge,
+}
+
+impl Place {
+    /// `None` when `most` are taken already.
+    pub(super) fn take(taken: &Arc<AtomicUsize>, most: usize, gauge: &metrics::Gauge) -> Option<Self> {
+        let held = taken.fetch_add(1, Relaxed);
+        gauge.increment(1.0);
+        let place = Self { taken: Arc::clone(taken), gauge: gauge.clone() };
+        (held < most).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Relaxed);
+        self.gauge.decrement(1.0);
+    }
+}
+
+/// A stream whose reads are noted. It has its place as long as it is open, also when it has become a tunnel.
 pub(super) struct Watched<S> {
     stream: S,
     pulse: Arc<Pulse>,
+    _place: Place,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, pulse: Arc<Pulse>) -> Self {
-        Self { stream, pulse }
+    pub(super) fn new(stream: S, pulse: Arc<Pulse>, place: Place) -> Self {
+        Self { stream, pulse, _place: place }
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::time::Sleep;
 
@@ -133,7 +133,7 @@ impl UpstreamBody {
         status: u16,
         ticket: Ticket,
         connection: (Rc<Pool>, Sender),
-        whole: Duration,
+        deadline: Instant,
     ) -> Self {
         Self {
             incoming,
@@ -141,7 +141,7 @@ impl UpstreamBody {
             status,
             ticket,
             connection: Some(connection),
-            deadline: now() + whole,
+            deadline,
             timer: None,
             has_ended: false,
             is_broken: false,

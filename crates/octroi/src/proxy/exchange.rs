@@ -49,10 +49,16 @@ pub(crate) async fn serve(
     })
 }
 
-async fn handle(worker: Rc<Worker>, in_flight: InFlight, request: Request<Incoming>) -> Response<ReplyBody> {
+async fn handle(
+    worker: Rc<Worker>,
+    mut in_flight: InFlight,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
     let connection = Rc::clone(in_flight.connection());
     let snapshot = worker.shared.snapshot.load_full();
     let started = now();
+    let deadline = started + snapshot.timeouts.whole;
+    in_flight.end_by(deadline);
     let trusted = snapshot.trusted_proxies.get(connection.listener).map_or(&[][..], Vec::as_slice);
     let ip = client_address(connection.peer.ip(), request.headers(), trusted);
     let client = Client { ip, server_name: connection.server_name.as_deref() };
@@ -82,7 +88,7 @@ async fn handle(worker: Rc<Worker>, in_flight: InFlight, request: Request<Incomi
     if tunnel.is_some() {
         tunnel::write_handshake(&mut head.headers);
     }
-    let forward = Forward { snapshot: &snapshot, worker: &worker, upstream, is_grpc };
+    let forward = Forward { snapshot: &snapshot, worker: &worker, upstream, is_grpc, deadline };
     match forward.send(head, body).await {
         Ok((response, pool, sender)) => forward.reply(response, pool, sender, ticket, tunnel),
         Err(refusal) => {
@@ -225,6 +231,8 @@ struct Forward<'a> {
     worker: &'a Worker,
     upstream: &'a Arc<Upstream>,
     is_grpc: bool,
+    /// The end of the whole exchange.
+    deadline: Instant,
 }
 
 impl Forward<'_> {
@@ -248,7 +256,7 @@ impl Forward<'_> {
             self.fit_to(&sender, &mut request);
             let spare = (may_repeat && is_stale).then(|| copy_of_head(&request));
             progress.note(now());
-            let sent = within(self.snapshot.timeouts.response, &progress, sender.send(request)).await;
+            let sent = self.within_limits(&progress, sender.send(request)).await;
             match sent {
                 Some(Ok(response)) => return Ok((response, pool, sender)),
                 None => return Err(Refusal::UpstreamTimeout),
@@ -289,6 +297,20 @@ impl Forward<'_> {
         }
     }
 
+    /// Waits for the response until the exchange has to end, and for at most `timeouts.response` after the last sign of
+    /// life; `None` when there was none.
+    async fn within_limits<F: Future>(&self, progress: &Progress, response: F) -> Option<F::Output> {
+        let mut response = pin!(response);
+        let limit = || self.deadline.min(progress.last() + self.snapshot.timeouts.response);
+        loop {
+            match tokio::time::timeout_at(limit().into(), response.as_mut()).await {
+                Ok(response) => return Some(response),
+                Err(_) if limit() <= now() => return None,
+                Err(_) => {} // the client was still sending
+            }
+        }
+    }
+
     /// Passes the upstream's response on.
     fn reply(
         &self,
@@ -298,7 +320,6 @@ impl Forward<'_> {
         mut ticket: Ticket,
         tunnel: Option<OnUpgrade>,
     ) -> Response<ReplyBody> {
-        let whole = self.snapshot.timeouts.whole;
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let granted = switches && tunnel::is_granted(&response);
         let upstream_side = granted.then(|| hyper::upgrade::on(&mut response));
@@ -312,7 +333,7 @@ impl Forward<'_> {
         match (upstream_side, tunnel) {
             (Some(upstream), Some(client)) => {
                 tunnel::write_handshake(&mut head.headers);
-                tunnel::start(client, upstream, ticket, whole);
+                tunnel::start(client, upstream, ticket, self.deadline);
                 Response::from_parts(head, ReplyBody::Own(None))
             }
             // A switch that nobody asked for cannot be passed on.
@@ -324,7 +345,8 @@ impl Forward<'_> {
             }
             _ => {
                 let status = head.status.as_u16();
-                let body = UpstreamBody::new(body, self.is_grpc, status, ticket, (pool, sender), whole);
+                let connection = (pool, sender);
+                let body = UpstreamBody::new(body, self.is_grpc, status, ticket, connection, self.deadline);
                 Response::from_parts(head, ReplyBody::Upstream(Box::new(body)))
             }
         }
@@ -344,19 +366,6 @@ fn copy_of_head(request: &Request<RequestBody>) -> Request<()> {
     *copy.version_mut() = request.version();
     copy.headers_mut().clone_from(request.headers());
     copy
-}
-
-/// Waits for the response for at most `limit` after the last sign of life; `None` when there was none.
-async fn within<F: Future>(limit: Duration, progress: &Progress, response: F) -> Option<F::Output> {
-    let mut response = pin!(response);
-    loop {
-        let deadline = progress.last() + limit;
-        match tokio::time::timeout_at(deadline.into(), response.as_mut()).await {
-            Ok(response) => return Some(response),
-            Err(_) if progress.last() + limit <= now() => return None,
-            Err(_) => {} // the client was still sending
-        }
-    }
 }
 
 fn is_from_proxy(peer: IpAddr, trusted: &[ipnet::IpNet]) -> bool {

@@ -180,7 +180,8 @@ pub(super) fn passes_as_trailer(name: &HeaderName, is_grpc: bool) -> bool {
     if !is_grpc {
         return SHORT_LIST.contains(&name);
     }
-    let frames = FRAMING.contains(&name) || name == header::TRAILER || HOP_BY_HOP.iter().any(|hop| hop == name);
+    let frames =
+        FRAMING.contains(&name) || name == header::TRAILER || HOP_BY_HOP.iter().any(|hop| hop == name);
     !frames && !name.starts_with("l402-") && name != "set-cookie" && name != "www-authenticate"
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use l402_paywall::Outcome;
-use std::time::Duration;
+use std::time::Instant;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
@@ -36,15 +36,15 @@ pub(super) fn write_handshake(headers: &mut HeaderMap) {
     headers.insert(header::UPGRADE, WEBSOCKET);
 }
 
-/// Passes bytes both ways, at most for as long as one exchange may last.
-pub(super) fn start(client: OnUpgrade, upstream: OnUpgrade, mut ticket: Ticket, whole: Duration) {
+/// Passes bytes both ways, at most until `deadline`.
+pub(super) fn start(client: OnUpgrade, upstream: OnUpgrade, mut ticket: Ticket, deadline: Instant) {
     tokio::task::spawn_local(async move {
         let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream) else {
             return ticket.finish(Outcome::Cut { status: 101 });
         };
         let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-        let passed =
-            tokio::time::timeout(whole, tokio::io::copy_bidirectional(&mut client, &mut upstream)).await;
+        let passing = tokio::io::copy_bidirectional(&mut client, &mut upstream);
+        let passed = tokio::time::timeout_at(deadline.into(), passing).await;
         ticket.finish(match passed {
             Ok(Ok(_)) => Outcome::Served { status: 101 },
             Ok(Err(_)) | Err(_) => Outcome::Cut { status: 101 },

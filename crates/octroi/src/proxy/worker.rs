@@ -46,25 +46,50 @@ pub(crate) struct Connection {
     pub(crate) peer_value: HeaderValue,
     /// Whether it waits for its client, and since when.
     pub(crate) pulse: Arc<Pulse>,
+    /// When each of its requests in progress has to be over.
+    pub(crate) deadlines: RefCell<Vec<Instant>>,
+}
+
+impl Connection {
+    /// Whether a request should have been over by `then`. A body that is not asked for cannot end itself, so this is how
+    /// clients are found that do not read.
+    pub(crate) fn is_overdue(&self, then: Instant) -> bool {
+        self.deadlines.borrow().iter().any(|deadline| *deadline <= then)
+    }
 }
 
 /// A request of a connection, from its head to the end of its answer.
-pub(crate) struct InFlight(Rc<Connection>);
+pub(crate) struct InFlight {
+    connection: Rc<Connection>,
+    deadline: Option<Instant>,
+}
 
 impl InFlight {
     pub(crate) fn begin(connection: &Rc<Connection>) -> Self {
         connection.pulse.begin_request();
-        Self(Rc::clone(connection))
+        Self { connection: Rc::clone(connection), deadline: None }
     }
 
     pub(super) fn connection(&self) -> &Rc<Connection> {
-        &self.0
+        &self.connection
+    }
+
+    /// Sets the end that it has to come to, once.
+    pub(super) fn end_by(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+        self.connection.deadlines.borrow_mut().push(deadline);
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.pulse.end_request();
+        if let Some(deadline) = self.deadline {
+            let mut deadlines = self.connection.deadlines.borrow_mut();
+            if let Some(at) = deadlines.iter().position(|found| *found == deadline) {
+                deadlines.swap_remove(at);
+            }
+        }
+        self.connection.pulse.end_request();
     }
 }
 
