@@ -121,12 +121,12 @@ impl Engine {
         &self.shared
     }
 
-    /// Reads certificates again; new connections get the new ones.
+    /// Reads certificates again; new connections get the new ones. One that cannot be used changes nothing.
     pub fn reload_certificates(&self, listeners: &[Listener]) -> Result<(), TlsError> {
-        for (listening, listener) in self.listening.iter().zip(listeners) {
-            if let Some(files) = &listener.tls {
-                listening.tls.store(Some(server_config(files)?));
-            }
+        let read = |listener: &Listener| listener.tls.as_ref().map(server_config).transpose();
+        let tls = listeners.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        for (listening, tls) in self.listening.iter().zip(tls) {
+            listening.tls.store(tls);
         }
         Ok(())
     }
