@@ -6,11 +6,11 @@ use crate::{
     listener::{Engine, EngineError, EngineSettings, TlsError},
     ops::{self, Readyz},
     proxy::{Shared, Snapshot, SnapshotError},
-    start::{KeysError, NodeError, RunningNode, build_gate, open_keys},
+    start::{KeysError, NodeError, RunningNode, build_gate, open_keys, read_keys},
     telemetry::Telemetry,
 };
 use arc_swap::ArcSwap;
-use l402_paywall::RouteTable;
+use l402_paywall::{KeyFile, RouteTable};
 use serde_json::json;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -89,14 +89,11 @@ pub struct Gateway {
 impl Gateway {
     /// Starts everything that the config names, on the current runtime and threads of its own.
     pub async fn start(
-        mut config: Config,
+        config: Config,
         telemetry: Arc<Telemetry>,
         workers: usize,
     ) -> Result<Self, StartError> {
-        let (keys, are_new) = open_keys(&config)?;
-        if are_new {
-            tracing::info!(epoch = %keys.current(), "new master keys made; keep a backup of the key file");
-        }
+        let keys = first_keys(&config)?;
         let node = RunningNode::start(&config.lightning.node).await?;
         let is_loopback = matches!(config.lightning.node, Node::Loopback { .. });
         telemetry.meters.set_loopback(is_loopback);
@@ -106,7 +103,28 @@ impl Gateway {
                 "LOOPBACK NODE: invoices are for regtest and no money moves; whoever reaches the wallet address can pay them"
             );
         }
-        let gate = build_gate(take_routes(&mut config), &config, &keys, &node.invoicer, None);
+        Self::serve(config, &keys, node, telemetry, workers).await
+    }
+
+    /// Starts everything but the node, which is handed in; what the config says about its kind does not count.
+    pub async fn start_with_node(
+        config: Config,
+        node: RunningNode,
+        telemetry: Arc<Telemetry>,
+        workers: usize,
+    ) -> Result<Self, StartError> {
+        let keys = first_keys(&config)?;
+        Self::serve(config, &keys, node, telemetry, workers).await
+    }
+
+    async fn serve(
+        mut config: Config,
+        keys: &KeyFile,
+        node: RunningNode,
+        telemetry: Arc<Telemetry>,
+        workers: usize,
+    ) -> Result<Self, StartError> {
+        let gate = build_gate(take_routes(&mut config), &config, keys, &node.invoicer, None);
         let snapshot = Snapshot::new(gate, &config, None)?;
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -121,7 +139,7 @@ impl Gateway {
             connections: config.limits.connections,
         };
         let ops = match config.ops {
-            Some(address) => Some(start_ops(address, &telemetry, is_loopback).await?),
+            Some(address) => Some(start_ops(address, &telemetry, node.wallet.is_some()).await?),
             None => None,
         };
         let engine = Engine::start(shared, &settings)?;
@@ -157,19 +175,21 @@ impl Gateway {
     /// Takes a new configuration: services, prices, upstreams, limits, keys and certificates. Requests in progress keep
     /// the old one. Addresses, the node and the number of connections stay as they are until a restart.
     pub fn reload(&mut self, mut config: Config) -> Result<(), StartError> {
-        let (keys, _) = open_keys(&config)?;
+        let keys = read_keys(&config)?;
         let shared = self.engine.shared();
         let previous = shared.snapshot.load_full();
         let routes = take_routes(&mut config);
         let gate = build_gate(routes, &config, &keys, &self.node.invoicer, Some(&previous.gate));
-        let snapshot = Snapshot::new(gate, &config, Some(&previous))?;
         let addresses = |listeners: &[Listener]| listeners.iter().map(|l| l.address).collect::<Vec<_>>();
-        if addresses(&config.listeners) == addresses(&self.listeners) {
-            self.engine.reload_certificates(&config.listeners)?;
-        } else {
-            tracing::warn!("`listen` has changed; addresses change only at a restart");
+        let keeps_addresses = addresses(&config.listeners) == addresses(&self.listeners);
+        if !keeps_addresses {
+            tracing::warn!("`listen` has changed; listeners change only at a restart");
+            config.listeners.clone_from(&self.listeners);
         }
-        self.engine.shared().snapshot.store(Arc::new(snapshot));
+        let snapshot = Snapshot::new(gate, &config, Some(&previous))?;
+        self.engine.reload_certificates(&config.listeners)?;
+        shared.snapshot.store(Arc::new(snapshot));
+        self.listeners = config.listeners;
         Ok(())
     }
 
@@ -184,6 +204,15 @@ impl Gateway {
             ops.abort();
         }
     }
+}
+
+/// The keys to begin with; new ones where nothing exists yet.
+fn first_keys(config: &Config) -> Result<KeyFile, KeysError> {
+    let (keys, are_new) = open_keys(config)?;
+    if are_new {
+        tracing::info!(epoch = %keys.current(), "new master keys made; keep a backup of the key file");
+    }
+    Ok(keys)
 }
 
 /// The table moves into the gate; the rest of the config is still needed.

@@ -89,6 +89,17 @@ pub fn open_keys(config: &Config) -> Result<(KeyFile, bool), KeysError> {
     }
 }
 
+/// Reads the keys of a gateway that runs already; none are made.
+pub fn read_keys(config: &Config) -> Result<KeyFile, KeysError> {
+    match &config.keys {
+        KeySource::Secret(keys) => Ok(keys.clone()),
+        KeySource::File(path) => {
+            check_folder(&config.data_dir)?;
+            Ok(KeyFile::load(path)?)
+        }
+    }
+}
+
 /// Whether the folder exists and holds anything; one that others may enter is refused.
 fn check_folder(path: &Path) -> Result<bool, KeysError> {
     let folder_error = |error| KeysError::Folder { path: path.to_owned(), error };
