@@ -75,8 +75,8 @@ section! {
 section! {
     /// Where the master keys are: either of the two.
     KeysSection {
-        /// Key file, mode 0600. It is made on the very first start, when the data folder is empty or not there, and
-        /// never beside existing data.
+        /// Key file, mode 0600. It is made on the very first start, when there is no data folder yet, and
+        /// never beside an existing one.
         file: FilePath = Absent("`keys` in `data_dir`"), "./octroi-data/keys";
         /// The text of a key file, kept in an environment variable or a mounted secret.
         secret: SecretSource = Absent("`file` counts"), "\"${OCTROI_KEYS}\"";

@@ -1,6 +1,9 @@
 //! The accept loop of one core, and the life of one client connection.
 
-use super::io::{Place, Pulse, Waiting, Watched, now};
+use super::{
+    io::{Place, Pulse, Waiting, Watched, now},
+    opening::{Opened, Opening},
+};
 use crate::proxy::{Connection, InFlight, LocalExec, Worker, serve};
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
@@ -45,7 +48,6 @@ const PENDING_RESETS_MAX: usize = 20;
 const ERROR_RESETS_MAX: usize = 100;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-const HTTP2_PREFACE_START: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// What a client gets whose head took too long.
 const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -98,68 +100,78 @@ fn take_place(listening: &Listening, worker: &Worker) -> Option<Place> {
     Place::take(&listening.connections, listening.connections_max, gauge)
 }
 
-/// Finds out what the client speaks: TLS says it, plain text shows it in its first bytes.
+/// Finds out what the client speaks: TLS says it, plain text shows it in its first bytes. A client that has not asked for
+/// anything yet holds up no drain.
 async fn greet(
     worker: Rc<Worker>,
     (stream, place): (TcpStream, Place),
     peer: SocketAddr,
     listening: &Listening,
-    draining: watch::Receiver<bool>,
+    mut draining: watch::Receiver<bool>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let limit = worker.shared.snapshot.load().timeouts.header;
+    let (idle, header) = {
+        let timeouts = &worker.shared.snapshot.load().timeouts;
+        (timeouts.idle, timeouts.header)
+    };
     let tls = listening.tls.load_full();
-    let line = Line { worker, header_bytes: listening.header_bytes, draining };
+    let line = Line { worker, header_bytes: listening.header_bytes, draining: draining.clone() };
+    let client = Client { peer, listener: listening.index };
     let Some(tls) = tls else {
-        let is_h2 = timeout(limit, begins_http2(&stream)).await.unwrap_or(Ok(false))?;
-        let connection = new_connection(peer, listening.index, None, false, is_h2);
-        line.speak((stream, place), connection, is_h2).await;
+        let opening = tokio::select! {
+            biased;
+            opening = Opened::read(stream, idle, header) => opening?,
+            _ = draining.wait_for(|draining| *draining) => return Ok(()),
+        };
+        match opening {
+            Opening::Begun { stream, is_h2, at } => {
+                let connection = client.connected(None, false, Pulse::new(is_h2, Some(at)));
+                line.speak((stream, place), connection, is_h2).await;
+            }
+            Opening::TooSlow(stream) => tell_too_slow(stream).await,
+            Opening::Silent => {}
+        }
         return Ok(());
     };
-    let stream = timeout(limit, TlsAcceptor::from(tls).accept(stream)).await??;
+    let stream = tokio::select! {
+        biased;
+        stream = timeout(header, TlsAcceptor::from(tls).accept(stream)) => stream??,
+        _ = draining.wait_for(|draining| *draining) => return Ok(()),
+    };
     let (is_h2, server_name) = {
         let session = stream.get_ref().1;
         (session.alpn_protocol() == Some(b"h2"), session.server_name().map(str::to_owned))
     };
-    let connection = new_connection(peer, listening.index, server_name, true, is_h2);
+    let connection = client.connected(server_name, true, Pulse::new(is_h2, None));
     line.speak((stream, place), connection, is_h2).await;
     Ok(())
 }
 
-fn new_connection(
+/// Who has connected, and where.
+struct Client {
     peer: SocketAddr,
     listener: usize,
-    server_name: Option<String>,
-    is_tls: bool,
-    is_h2: bool,
-) -> Rc<Connection> {
-    let text = peer.ip().to_canonical().to_string();
-    Rc::new(Connection {
-        peer,
-        server_name,
-        is_tls,
-        listener,
-        peer_value: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
-        pulse: Pulse::new(is_h2),
-        deadlines: RefCell::default(),
-    })
 }
 
-/// HTTP/2 with prior knowledge begins with a line that no HTTP/1 request can begin with.
-async fn begins_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut start = [0; HTTP2_PREFACE_START.len()];
-    loop {
-        let seen = stream.peek(&mut start).await?;
-        let seen = &start[..seen];
-        if !HTTP2_PREFACE_START.starts_with(seen) || seen.is_empty() {
-            return Ok(false);
-        }
-        if seen.len() == start.len() {
-            return Ok(true);
-        }
-        // `peek` returns at once as long as there is anything; a split preface is rare and short.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+impl Client {
+    fn connected(self, server_name: Option<String>, is_tls: bool, pulse: Arc<Pulse>) -> Rc<Connection> {
+        let text = self.peer.ip().to_canonical().to_string();
+        Rc::new(Connection {
+            peer: self.peer,
+            server_name,
+            is_tls,
+            listener: self.listener,
+            peer_value: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")),
+            pulse,
+            deadlines: RefCell::default(),
+        })
     }
+}
+
+/// Answers a head that did not come in time.
+async fn tell_too_slow(mut stream: impl AsyncWrite + Unpin) {
+    let _ = timeout(WATCH_EVERY, stream.write_all(REQUEST_TIMEOUT)).await;
+    let _ = timeout(WATCH_EVERY, stream.shutdown()).await;
 }
 
 /// What every connection of a listener is served with.
@@ -215,9 +227,7 @@ impl Line {
             Ending::Overdue => {}
             Ending::SlowHead => {
                 if let Some(parts) = Pin::into_inner(serving).into_parts() {
-                    let mut stream = parts.io.into_inner();
-                    let _ = timeout(WATCH_EVERY, stream.write_all(REQUEST_TIMEOUT)).await;
-                    let _ = timeout(WATCH_EVERY, stream.shutdown()).await;
+                    tell_too_slow(parts.io.into_inner()).await;
                 }
             }
         }

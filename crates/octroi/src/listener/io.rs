@@ -38,12 +38,13 @@ pub(super) enum Waiting {
 }
 
 impl Pulse {
-    pub(super) fn new(is_h2: bool) -> Arc<Self> {
+    /// A new connection; `begun` is when its first bytes came, if they did.
+    pub(super) fn new(is_h2: bool, begun: Option<Instant>) -> Arc<Self> {
         Arc::new(Self {
-            start: now(),
+            start: begun.unwrap_or_else(now),
             is_h2,
             in_flight: AtomicU32::new(0),
-            head_begun: AtomicBool::new(false),
+            head_begun: AtomicBool::new(begun.is_some() && !is_h2),
             waiting_since_ns: AtomicU64::new(0),
         })
     }

@@ -4,6 +4,7 @@ mod accept;
 mod address;
 mod engine;
 mod io;
+mod opening;
 mod tls;
 
 pub(crate) use address::client_address;

@@ -18,8 +18,8 @@ pub enum KeysError {
     /// The key file cannot be used.
     #[error(transparent)]
     File(#[from] KeyFileError),
-    /// Data without its keys.
-    #[error("key file {} is missing, but {} holds data already; no new keys are made beside existing data", keys.display(), data_dir.display())]
+    /// A data folder without its keys.
+    #[error("key file {} is missing, but folder {} exists already; no new keys are made beside existing data", keys.display(), data_dir.display())]
     MissingBesideData {
         /// Where the keys should be.
         keys: PathBuf,
@@ -49,7 +49,8 @@ impl KeysError {
     pub fn hint(&self) -> String {
         match self {
             Self::MissingBesideData { data_dir, .. } => format!(
-                "restore the key file from a backup; or, to start anew and refuse every token sold so far, move {} away",
+                "restore the key file from a backup; or, to start anew and refuse every token sold so far, move {} away (if \
+                 this gateway has never run and the folder is empty, remove it: it is made on first start)",
                 data_dir.display()
             ),
             Self::LaxFolder { path, .. } => format!("chmod 700 {}", path.display()),
@@ -64,56 +65,68 @@ impl KeysError {
     }
 }
 
-/// Reads the keys, or makes the first ones where neither key file nor data exists. Returns whether they are new.
+/// Reads the keys, or makes the first ones where neither key file nor data folder exists. Returns whether they are new.
 pub fn open_keys(config: &Config) -> Result<(KeyFile, bool), KeysError> {
-    let path = match &config.keys {
-        KeySource::Secret(keys) => return Ok((keys.clone(), false)),
-        KeySource::File(path) => path,
-    };
-    let has_data = check_folder(&config.data_dir)?;
-    match KeyFile::load(path) {
-        Ok(keys) => Ok((keys, false)),
-        Err(KeyFileError::Missing(_)) if has_data => {
-            Err(KeysError::MissingBesideData { keys: path.clone(), data_dir: config.data_dir.clone() })
-        }
-        Err(KeyFileError::Missing(_)) => {
+    match find_keys(config)? {
+        Found::Keys(keys) => Ok((keys, false)),
+        Found::FirstStart(path) => {
             make_folder(&config.data_dir)?;
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 make_folder(folder)?;
             }
             let keys = KeyFile::generate(unix_secs(), &mut |bytes| OsEntropy.fill(bytes));
-            keys.create(path)?;
+            keys.create(&path)?;
             Ok((keys, true))
         }
-        Err(error) => Err(error.into()),
     }
 }
 
 /// Reads the keys of a gateway that runs already; none are made.
 pub fn read_keys(config: &Config) -> Result<KeyFile, KeysError> {
-    match &config.keys {
-        KeySource::Secret(keys) => Ok(keys.clone()),
-        KeySource::File(path) => {
-            check_folder(&config.data_dir)?;
-            Ok(KeyFile::load(path)?)
-        }
+    match find_keys(config)? {
+        Found::Keys(keys) => Ok(keys),
+        Found::FirstStart(path) => Err(KeyFileError::Missing(path).into()),
     }
 }
 
-/// Whether the folder exists and holds anything; one that others may enter is refused.
+/// What stands where the keys should be.
+pub enum Found {
+    /// The keys.
+    Keys(KeyFile),
+    /// Neither keys nor data: they may be made, here.
+    FirstStart(PathBuf),
+}
+
+/// Looks for the keys and makes nothing.
+pub fn find_keys(config: &Config) -> Result<Found, KeysError> {
+    let path = match &config.keys {
+        KeySource::Secret(keys) => return Ok(Found::Keys(keys.clone())),
+        KeySource::File(path) => path,
+    };
+    let exists = check_folder(&config.data_dir)?;
+    match KeyFile::load(path) {
+        Ok(keys) => Ok(Found::Keys(keys)),
+        Err(KeyFileError::Missing(path)) if !exists => Ok(Found::FirstStart(path)),
+        Err(KeyFileError::Missing(keys)) => {
+            Err(KeysError::MissingBesideData { keys, data_dir: config.data_dir.clone() })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the folder exists; one that others may enter is refused. Even an empty one counts: keys may have been all it
+/// held.
 fn check_folder(path: &Path) -> Result<bool, KeysError> {
     let folder_error = |error| KeysError::Folder { path: path.to_owned(), error };
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         other => other.map_err(folder_error)?,
     };
-    let mut entries = fs::read_dir(path).map_err(folder_error)?;
-    let has_data = entries.next().is_some();
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeysError::LaxFolder { path: path.to_owned(), mode });
     }
-    Ok(has_data)
+    Ok(true)
 }
 
 fn make_folder(path: &Path) -> Result<(), KeysError> {

@@ -4,7 +4,7 @@
 mod keys;
 mod node;
 
-pub use keys::{KeysError, open_keys, read_keys};
+pub use keys::{Found, KeysError, find_keys, open_keys, read_keys};
 pub use node::{NodeError, RunningNode};
 
 use crate::{config::Config, edge::OsEntropy, lightning::Deadline};

@@ -29,7 +29,7 @@ pub fn init(format: LogFormat, levels: &str) -> bool {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first subscriber.
     let _ = match format {
-        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Text => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     tracing::enabled!(target: ACCESS_TARGET, tracing::Level::INFO)

@@ -2,31 +2,19 @@
 
 use crate::{
     config::{Config, KeySource},
-    start::KeysError,
+    start::{Found, KeysError, find_keys},
 };
-use l402_paywall::{KeyFile, KeyFileError};
-use std::{fs, path::Path};
+use l402_paywall::KeyFile;
 
 /// What is found, in words. Nothing is made.
 pub(super) fn look(config: &Config) -> Result<String, KeysError> {
-    let path = match &config.keys {
-        KeySource::Secret(keys) => return Ok(format!("from a secret, {}", epochs(keys))),
-        KeySource::File(path) => path,
-    };
-    match KeyFile::load(path) {
-        Ok(keys) => Ok(format!("{}, {}", path.display(), epochs(&keys))),
-        Err(KeyFileError::Missing(keys)) if has_data(&config.data_dir) => {
-            Err(KeysError::MissingBesideData { keys, data_dir: config.data_dir.clone() })
-        }
-        Err(KeyFileError::Missing(_)) => Ok(format!("{} is made on first start", path.display())),
-        Err(error) => Err(error.into()),
-    }
+    Ok(match (find_keys(config)?, &config.keys) {
+        (Found::Keys(keys), KeySource::Secret(_)) => format!("from a secret, {}", epochs(&keys)),
+        (Found::Keys(keys), KeySource::File(path)) => format!("{}, {}", path.display(), epochs(&keys)),
+        (Found::FirstStart(path), _) => format!("{} is made on first start", path.display()),
+    })
 }
 
 fn epochs(keys: &KeyFile) -> String {
     format!("epochs: {}, {} mints", keys.epochs().len(), keys.current())
-}
-
-fn has_data(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -165,10 +165,9 @@ fn keys_are_looked_at_and_never_made() {
     assert!(check().1.contains("/data/keys is made on first start"));
     fs::create_dir(world.path("data")).expect("a folder");
     fs::set_permissions(world.path("data"), fs::Permissions::from_mode(0o700)).expect("chmod");
-    assert!(!check().0, "an empty folder holds no data");
-    world.write("data/ledger", "", 0o600);
+    // Keys may have been all that an empty folder held.
     let (failed, text) = check();
-    assert!(failed && text.contains("holds data already") && text.contains("backup"), "{text}");
+    assert!(failed && text.contains("exists already") && text.contains("backup"), "{text}");
     let keys = l402_paywall::KeyFile::generate(1_763_700_000, &mut |bytes: &mut [u8]| bytes.fill(7));
     keys.create(&world.path("data/keys")).expect("created");
     let (failed, text) = check();
