@@ -40,19 +40,20 @@ impl<S: AsyncRead + Unpin> Opened<S> {
     /// Waits at most `idle` for the first byte, and at most `header` longer for what it begins.
     pub(super) async fn read(stream: S, idle: Duration, header: Duration) -> io::Result<Opening<S>> {
         let mut opened = Self { stream, first: [0; PREFACE_START.len()], come: 0, read: 0 };
-        match timeout(idle, opened.read_more()).await {
-            Ok(count) if count? > 0 => {}
-            _ => return Ok(Opening::Silent),
+        let Ok(begun) = timeout(idle, opened.read_more()).await else { return Ok(Opening::Silent) };
+        if begun? == 0 {
+            return Ok(Opening::Silent);
         }
         let at = now();
         while PREFACE_START.starts_with(opened.come()) {
             if opened.come == PREFACE_START.len() {
                 return Ok(Opening::Begun { stream: opened, is_h2: true, at });
             }
-            match timeout_at((at + header).into(), opened.read_more()).await {
-                Ok(count) if count? > 0 => {}
-                Ok(_) => break, // the line ends in the middle of its first
-                Err(_) => return Ok(Opening::TooSlow(opened.stream)),
+            let Ok(more) = timeout_at((at + header).into(), opened.read_more()).await else {
+                return Ok(Opening::TooSlow(opened.stream));
+            };
+            if more? == 0 {
+                break; // that was all
             }
         }
         Ok(Opening::Begun { stream: opened, is_h2: false, at })
