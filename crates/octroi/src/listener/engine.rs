@@ -2,6 +2,7 @@
 
 use super::{
     accept::{self, Listening},
+    descriptors,
     io::now,
     tls::{TlsError, server_config},
 };
@@ -75,6 +76,7 @@ pub enum EngineError {
 impl Engine {
     /// Binds every address, then starts the workers. Nothing is served before all of that succeeded.
     pub(crate) fn start(shared: Arc<Shared>, settings: &EngineSettings<'_>) -> Result<Self, EngineError> {
+        descriptors::take_enough_for(settings.connections);
         let connections = Arc::new(AtomicUsize::new(0));
         let mut listening = Vec::new();
         let mut addresses = Vec::new();
@@ -148,21 +150,22 @@ impl Engine {
 
 /// Binds one socket per worker. The kernel spreads new connections over them.
 fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    // Sockets that share a port would also share it with another program that does the same; this one would not.
-    let probe = socket(address)?;
-    probe.bind(&address.into())?;
-    let address = probe.local_addr()?.as_socket().unwrap_or(address);
-    drop(probe);
-    (0..workers)
-        .map(|_| {
-            let socket = socket(address)?;
-            socket.set_reuse_port(true)?;
-            socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
-            socket.set_nonblocking(true)?;
-            Ok(socket.into())
-        })
-        .collect()
+    // Sockets that share a port would also share it with another program that does the same; this one would not. A port
+    // that the system chooses is nobody's.
+    if address.port() != 0 {
+        socket(address)?.bind(&address.into())?;
+    }
+    let mut bound: Vec<TcpListener> = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        let address = bound.first().map_or(Ok(address), TcpListener::local_addr)?;
+        let socket = socket(address)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        bound.push(socket.into());
+    }
+    Ok(bound)
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {

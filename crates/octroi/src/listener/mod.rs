@@ -2,6 +2,7 @@
 
 mod accept;
 mod address;
+mod descriptors;
 mod engine;
 mod io;
 mod opening;

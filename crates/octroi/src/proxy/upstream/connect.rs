@@ -1,10 +1,10 @@
 //! Opening a connection to an upstream.
 
-use super::{Sender, Upstream};
+use super::{Upstream, http2::Http2};
 use crate::proxy::{LocalExec, body::RequestBody};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{io, sync::Arc, time::Duration};
+use std::{io, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -35,12 +35,18 @@ pub(in crate::proxy) enum ConnectError {
     Http(hyper::Error),
 }
 
+/// A fresh connection, in the protocol that both sides speak.
+pub(super) enum Connected {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(Rc<Http2>),
+}
+
 /// Connects within `limit`, handshakes included.
-pub(super) async fn connect(upstream: &Arc<Upstream>, limit: Duration) -> Result<Sender, ConnectError> {
+pub(super) async fn connect(upstream: &Arc<Upstream>, limit: Duration) -> Result<Connected, ConnectError> {
     tokio::time::timeout(limit, open(upstream)).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
-async fn open(upstream: &Arc<Upstream>) -> Result<Sender, ConnectError> {
+async fn open(upstream: &Arc<Upstream>) -> Result<Connected, ConnectError> {
     let url = &upstream.settings().url;
     let host = url.host.trim_start_matches('[').trim_end_matches(']');
     let stream = TcpStream::connect((host, url.port)).await.map_err(ConnectError::Tcp)?;
@@ -54,7 +60,7 @@ async fn open(upstream: &Arc<Upstream>) -> Result<Sender, ConnectError> {
     speak(stream, is_h2).await
 }
 
-async fn speak<S>(stream: S, is_h2: bool) -> Result<Sender, ConnectError>
+async fn speak<S>(stream: S, is_h2: bool) -> Result<Connected, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -70,10 +76,7 @@ where
             .handshake::<_, RequestBody>(stream)
             .await
             .map_err(ConnectError::Http)?;
-        tokio::task::spawn_local(async {
-            let _ = connection.await; // its requests learn of the error
-        });
-        return Ok(Sender::Http2(sender));
+        return Ok(Connected::Http2(Http2::start(sender, connection)));
     }
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
@@ -84,5 +87,5 @@ where
     tokio::task::spawn_local(async {
         let _ = connection.with_upgrades().await; // its request learns of the error
     });
-    Ok(Sender::Http1(sender))
+    Ok(Connected::Http1(sender))
 }

@@ -1,6 +1,7 @@
 //! One upstream: how it is reached and trusted.
 
 mod connect;
+mod http2;
 mod pool;
 mod trust;
 

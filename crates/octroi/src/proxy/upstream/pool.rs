@@ -1,12 +1,16 @@
 //! Connections of one worker to one upstream, kept while they are good. HTTP/1.1 connections serve one request at a
-//! time and wait here in between; an HTTP/2 connection is shared.
+//! time and wait here in between; HTTP/2 connections are shared, and a further one is made where all are full.
 
-use super::{ConnectError, Upstream, connect};
+use super::{
+    ConnectError, Upstream,
+    connect::{self, Connected},
+    http2::{Http2, Stream},
+};
 use crate::proxy::body::RequestBody;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
-    client::conn::{TrySendError, http1, http2},
+    client::conn::{TrySendError, http1},
 };
 use std::{
     cell::RefCell,
@@ -27,7 +31,7 @@ const NOTICE_LIMIT: Duration = Duration::from_millis(10);
 /// The sending half of an upstream connection.
 pub(in crate::proxy) enum Sender {
     Http1(http1::SendRequest<RequestBody>),
-    Http2(http2::SendRequest<RequestBody>),
+    Http2(Stream),
 }
 
 /// A connection taken from the pool or made for this request.
@@ -43,7 +47,7 @@ pub(in crate::proxy) struct Checkout {
 pub(in crate::proxy) struct Pool {
     upstream: Arc<Upstream>,
     idle: RefCell<Vec<Idle>>,
-    shared: RefCell<Option<http2::SendRequest<RequestBody>>>,
+    shared: RefCell<Vec<Rc<Http2>>>,
 }
 
 struct Idle {
@@ -62,8 +66,8 @@ impl Pool {
         now: Instant,
         limit: Duration,
     ) -> Result<Checkout, ConnectError> {
-        if let Some(sender) = self.shared_connection() {
-            return Ok(Checkout { sender: Sender::Http2(sender), is_reused: true, is_stale: false });
+        if let Some(stream) = self.shared_stream() {
+            return Ok(Checkout { sender: Sender::Http2(stream), is_reused: true, is_stale: false });
         }
         while let Some(mut idle) = self.take_idle(now) {
             // Its last response has been read to the end; the connection's task may still have to notice. Where it was
@@ -73,19 +77,22 @@ impl Pool {
                 return Ok(Checkout { sender: Sender::Http1(idle.sender), is_reused: true, is_stale });
             }
         }
-        let sender = connect::connect(&self.upstream, limit).await?;
-        if let Sender::Http2(sender) = &sender {
-            *self.shared.borrow_mut() = Some(sender.clone());
-        }
+        let sender = match connect::connect(&self.upstream, limit).await? {
+            Connected::Http1(sender) => Sender::Http1(sender),
+            Connected::Http2(connection) => {
+                let stream = connection.stream();
+                self.shared.borrow_mut().push(connection);
+                Sender::Http2(stream)
+            }
+        };
         Ok(Checkout { sender, is_reused: false, is_stale: false })
     }
 
-    fn shared_connection(&self) -> Option<http2::SendRequest<RequestBody>> {
+    /// A part of the first connection that has room: the others may fall idle and go.
+    fn shared_stream(&self) -> Option<Stream> {
         let mut shared = self.shared.borrow_mut();
-        if shared.as_ref().is_some_and(http2::SendRequest::is_closed) {
-            *shared = None;
-        }
-        shared.clone()
+        shared.retain(|connection| !connection.is_closed());
+        shared.iter().find(|connection| connection.has_room()).map(Http2::stream)
     }
 
     /// The connection used last is the one most likely to be alive, and its memory the warmest.
@@ -113,6 +120,9 @@ impl Pool {
         self.idle
             .borrow_mut()
             .retain(|idle| now.duration_since(idle.since) < IDLE_LIMIT && !idle.sender.is_closed());
+        self.shared
+            .borrow_mut()
+            .retain(|connection| !connection.is_closed() && !connection.is_idle_for(IDLE_LIMIT, now));
     }
 }
 
@@ -128,7 +138,7 @@ impl Sender {
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         match self {
             Self::Http1(sender) => sender.try_send_request(request).await,
-            Self::Http2(sender) => sender.try_send_request(request).await,
+            Self::Http2(stream) => stream.send(request).await,
         }
     }
 }
