@@ -13,13 +13,14 @@ use super::{
 use crate::listener::client_address;
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request::Parts,
+    HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
     uri::PathAndQuery,
 };
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use l402_paywall::{Client, Form, Outcome, Refusal, Refused};
 use std::{
+    borrow::Cow,
     net::IpAddr,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
@@ -84,12 +85,16 @@ async fn handle(
     let tunnel = if wants_tunnel { head.extensions.remove::<OnUpgrade>() } else { None };
     let is_grpc = Form::is_grpc(&head.headers);
     let is_trusted = is_from_proxy(connection.peer.ip(), trusted);
-    prepare(&mut head, &ticket, upstream, &connection, is_trusted);
+    let prepared = prepare(&mut head, &ticket, upstream, &connection, is_trusted);
     if tunnel.is_some() {
         tunnel::write_handshake(&mut head.headers);
     }
     let forward = Forward { snapshot: &snapshot, worker: &worker, upstream, is_grpc, deadline };
-    match forward.send(head, body).await {
+    let sent = match prepared {
+        Ok(()) => forward.send(head, body).await,
+        Err(refusal) => Err(refusal),
+    };
+    match sent {
         Ok((response, pool, sender)) => forward.reply(response, pool, sender, ticket, tunnel),
         Err(refusal) => {
             let head = refusal_head.into_parts();
@@ -169,8 +174,8 @@ fn prepare(
     upstream: &Upstream,
     connection: &Connection,
     is_trusted: bool,
-) {
-    let Some(admission) = ticket.admission() else { return };
+) -> Result<(), Refusal> {
+    let Some(admission) = ticket.admission() else { return Ok(()) };
     let settings = upstream.settings();
     let snapshot = &ticket.snapshot;
     let service = snapshot.gate.table().services().get(admission.service_id());
@@ -178,10 +183,10 @@ fn prepare(
         Some(host) => Some(host.clone()),
         None => client_host(head),
     };
-    if let Some(target) =
-        forwarded_target(head, admission.rewritten_target(), settings.rewrite.as_deref(), service)
-    {
-        head.uri = target;
+    let canonical = admission.rewritten_target();
+    if let Some(target) = forwarded_target(head, canonical, settings.rewrite.as_deref(), service) {
+        // A target that a longer prefix has made too long goes nowhere, least of all where it did not ask to go.
+        head.uri = target.parse().map_err(|_| Refusal::HeaderTooLarge)?;
     }
     let passage =
         Passage { is_trusted, pass: &settings.pass_headers, forward_credential: settings.forward_credential };
@@ -195,6 +200,7 @@ fn prepare(
     if let Some(labels) = snapshot.labels.get(admission.service_id()) {
         headers::add_to_request(&mut head.headers, admission, labels, connection);
     }
+    Ok(())
 }
 
 /// The host as the client gave it, whichever version it speaks. HTTP/2 has it in the target only.
@@ -204,23 +210,25 @@ fn client_host(head: &Parts) -> Option<HeaderValue> {
 }
 
 /// Path and query as the upstream gets them, in origin form; `None` where they are that already.
-fn forwarded_target(
-    head: &Parts,
-    canonical: Option<&str>,
+fn forwarded_target<'a>(
+    head: &'a Parts,
+    canonical: Option<&'a str>,
     rewrite: Option<&str>,
     service: Option<&l402_paywall::Service>,
-) -> Option<Uri> {
+) -> Option<Cow<'a, str>> {
     let came_as = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let target = canonical.unwrap_or(came_as);
     let rewritten = rewrite.and_then(|new| {
         let Some(l402_paywall::PathPattern::Prefix(old)) = service.map(|service| &service.spec().path) else {
             return None;
         };
-        target.strip_prefix(old.as_str()).map(|rest| format!("{new}{rest}"))
+        // The prefix was matched decoded, and may be escaped here; its slashes are the same in both.
+        let (end, _) = target.match_indices('/').nth(old.matches('/').count().checked_sub(1)?)?;
+        Some(format!("{new}{}", &target[end + 1..]))
     });
     match rewritten {
-        Some(rewritten) => rewritten.parse().ok(),
-        None if canonical.is_some() || head.uri.scheme().is_some() => target.parse().ok(),
+        Some(rewritten) => Some(rewritten.into()),
+        None if canonical.is_some() || head.uri.scheme().is_some() => Some(target.into()),
         None => None,
     }
 }

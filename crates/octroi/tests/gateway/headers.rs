@@ -299,6 +299,37 @@ async fn the_host_is_kept_or_rewritten_and_prefixes_are_replaced() {
     }
 }
 
+/// The prefix is matched decoded; what a client writes for it is replaced, however it is escaped.
+#[tokio::test]
+async fn a_prefix_is_replaced_in_every_spelling() {
+    let recorder = Recorder::start().await;
+    let mut service = everything_free(&recorder.backend.url());
+    (service["path"], service["rewrite"]) = (json!("/caf\u{e9}/new/"), json!("/v2/"));
+    let stage = Stage::of(service).await;
+    for target in ["/caf%c3%a9/new/a?b=/c/", "/caf%C3%A9/new/a?b=/c/", "/%63af%c3%a9/%6eew/a?b=/c/"] {
+        for mut caller in both(stage.address()).await {
+            assert_eq!(caller.get(target).await.status, 200, "{target}");
+            assert_eq!(arrived(&recorder)[0], "GET /v2/a?b=/c/ HTTP/1.1", "{target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_its_new_prefix_makes_too_long_goes_nowhere() {
+    let recorder = Recorder::start().await;
+    let mut service = everything_free(&recorder.backend.url());
+    (service["path"], service["rewrite"]) = (json!("/a/"), json!("/much/longer/"));
+    let mut config = config(json!([service]));
+    config["limits"]["header"] = json!("1MiB");
+    let stage = Stage::open(&config).await;
+    let target = |length: usize| format!("/a/{}", "x".repeat(length - 3));
+    let mut caller = Caller::http1(stage.address()).await;
+    assert_eq!(caller.get(&target(65_500)).await.status, 200);
+    assert!(arrived(&recorder)[0].starts_with("GET /much/longer/xx"));
+    assert_eq!(caller.get(&target(65_530)).await.status, 431);
+    assert_eq!(recorder.take(), "");
+}
+
 /// RFC 9113 section 8.2.3: HTTP/2 clients may send cookies in pieces; HTTP/1.1 servers know one line.
 #[tokio::test]
 async fn cookies_sent_in_pieces_arrive_as_one_line() {

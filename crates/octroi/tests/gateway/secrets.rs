@@ -165,6 +165,9 @@ async fn no_secret_is_told_at_any_level() {
         "it was as talkative as it can be"
     );
     let public = hex::encode(&forwarded.token.view().identifier()[34..]);
-    assert!(said.contains(&public), "a token's public id may be told, and is: the search would have found the rest");
+    assert!(
+        said.contains(&public),
+        "a token's public id may be told, and is: the search would have found the rest"
+    );
     secrets.assert_absent("what it said", &said);
 }
