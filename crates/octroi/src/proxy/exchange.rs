@@ -13,8 +13,7 @@ use super::{
 use crate::listener::client_address;
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts,
-    uri::PathAndQuery,
+    HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts, uri::PathAndQuery,
 };
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
