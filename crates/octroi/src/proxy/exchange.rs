@@ -265,7 +265,13 @@ impl Forward<'_> {
             progress.note(now());
             let sent = self.within_limits(&progress, sender.send(request)).await;
             match sent {
-                Some(Ok(response)) => return Ok((response, pool, sender)),
+                Some(Ok(response)) if framing::is_plain_answer(response.headers()) => {
+                    return Ok((response, pool, sender));
+                }
+                Some(Ok(_)) => {
+                    tracing::warn!(upstream = %self.upstream.settings().url, "the upstream's answer has an unknown transfer coding");
+                    return Err(Refusal::UpstreamUnreachable);
+                }
                 None => return Err(Refusal::UpstreamTimeout),
                 Some(Err(_)) if progress.is_broken() => {
                     return Err(Refusal::Framing("the body cannot be read"));

@@ -47,6 +47,13 @@ pub(super) fn check(head: &Parts, bytes_max: usize) -> Result<(), Refusal> {
     check_connection(headers)
 }
 
+/// Whether an upstream's answer is framed as we asked for it: the only coding we understand is `chunked`.
+pub(super) fn is_plain_answer(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(is_chunked) && codings.next().is_none()
+}
+
 /// Decimal, without sign, leading zeros or a list.
 fn is_canonical_length(text: &[u8]) -> bool {
     let digits = text.iter().all(u8::is_ascii_digit);

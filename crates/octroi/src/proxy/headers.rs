@@ -139,8 +139,26 @@ pub(super) fn strip_response(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
+    write_length_once(headers);
     strip_hop_by_hop(headers);
     headers.remove(COST);
+}
+
+/// A length that was said twice, or with zeros in front, is said once and plainly. The HTTP library has refused lengths that
+/// differ.
+fn write_length_once(headers: &mut HeaderMap) {
+    let is_plain =
+        |line: &[u8]| line.iter().all(u8::is_ascii_digit) && (line.len() == 1 || line.first() != Some(&b'0'));
+    let mut lines = headers.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let Some(first) = lines.next() else { return };
+    if is_plain(first) && lines.next().is_none() {
+        return;
+    }
+    let number = first.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+    let length = std::str::from_utf8(number).ok().and_then(|number| number.parse::<u64>().ok());
+    if let Some(length) = length {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {

@@ -29,13 +29,8 @@ fn chunked(body: &str) -> String {
     post("transfer-encoding: chunked", body)
 }
 
-/// Nothing is paid here, so whatever gets past the framing rules is recorded. What follows on the same line, a good
-/// request included, is never answered.
-#[tokio::test]
-async fn ambiguous_requests_are_refused_and_the_line_is_closed() {
-    let recorder = Recorder::start().await;
-    let stage = Stage::of(everything_free(&recorder.backend.url())).await;
-    let cases = [
+fn ambiguous_bodies() -> Vec<(&'static str, String)> {
+    vec![
         (
             "two Transfer-Encodings",
             post("transfer-encoding: chunked\r\ntransfer-encoding: chunked", "0\r\n\r\n"),
@@ -59,6 +54,17 @@ async fn ambiguous_requests_are_refused_and_the_line_is_closed() {
         ("no length at all", post("content-length:", "abc")),
         ("two numbers", post("content-length: 3 3", "abc")),
         ("2^64", post("content-length: 18446744073709551616", "abc")),
+        ("letters as chunk size", chunked("zz\r\nabc\r\n0\r\n\r\n")),
+        ("a chunk size with a plus", chunked("+3\r\nabc\r\n0\r\n\r\n")),
+        ("a chunk size with 0x", chunked("0x3\r\nabc\r\n0\r\n\r\n")),
+        ("a chunk size beyond 2^64", chunked("fffffffffffffffff\r\nabc")),
+        ("chunks ended by line feeds", chunked("3\nabc\n0\n\n")),
+        ("a line feed in an extension", chunked("3;a\nb\r\nabc\r\n0\r\n\r\n")),
+    ]
+}
+
+fn ambiguous_heads() -> Vec<(&'static str, String)> {
+    vec![
         ("two Hosts", get("host: a")),
         ("two different Hosts", get("host: b")),
         ("no Host", "GET / HTTP/1.1\r\n\r\n".into()),
@@ -102,14 +108,16 @@ async fn ambiguous_requests_are_refused_and_the_line_is_closed() {
         ("angle brackets in the target", line("GET /a<b> HTTP/1.1")),
         ("a control character in the query", line("GET /a?b\u{1} HTTP/1.1")),
         ("TLS on a plain port", "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}|\u{3}\u{3}\r\n\r\n".into()),
-        ("letters as chunk size", chunked("zz\r\nabc\r\n0\r\n\r\n")),
-        ("a chunk size with a plus", chunked("+3\r\nabc\r\n0\r\n\r\n")),
-        ("a chunk size with 0x", chunked("0x3\r\nabc\r\n0\r\n\r\n")),
-        ("a chunk size beyond 2^64", chunked("fffffffffffffffff\r\nabc")),
-        ("chunks ended by line feeds", chunked("3\nabc\n0\n\n")),
-        ("a line feed in an extension", chunked("3;a\nb\r\nabc\r\n0\r\n\r\n")),
-    ];
-    for (name, bytes) in cases {
+    ]
+}
+
+/// Nothing is paid here, so whatever gets past the framing rules is recorded. What follows on the same line, a good
+/// request included, is never answered.
+#[tokio::test]
+async fn ambiguous_requests_are_refused_and_the_line_is_closed() {
+    let recorder = Recorder::start().await;
+    let stage = Stage::of(everything_free(&recorder.backend.url())).await;
+    for (name, bytes) in ambiguous_bodies().into_iter().chain(ambiguous_heads()) {
         let mut raw = Raw::sent(stage.address(), &bytes).await;
         let head = raw.head().await.unwrap_or_else(|| panic!("{name}: no answer"));
         assert_eq!(head.status(), 400, "{name}: {head:?}");

@@ -274,7 +274,7 @@ fn no_spelling_of_a_priced_path_is_let_through_unpaid() {
     for round in 0..100_000 {
         let (method, host, target) = (dice.of(&METHODS), dice.of(&HOSTS), mutated(&mut dice));
         let Some(head) = head(method, host, &target) else { continue };
-        dangerous += u32::from(has_price(host, head.uri.path()));
+        dangerous += u32::from(round % 10 == 0 && has_price(host, head.uri.path()));
         match gates[round % gates.len()].admit(&head, &client, now) {
             Err(_) => refused += 1,
             Ok(admission) => {
@@ -288,7 +288,7 @@ fn no_spelling_of_a_priced_path_is_let_through_unpaid() {
         }
     }
     // The dice fall so that there is something to find.
-    assert!(admitted > 10_000 && refused > 30_000 && dangerous > 20_000, "{admitted} {refused} {dangerous}");
+    assert!(admitted > 10_000 && refused > 30_000 && dangerous > 2_000, "{admitted} {refused} {dangerous}");
 }
 
 /// The same through the whole gateway: what the upstream was really asked for.

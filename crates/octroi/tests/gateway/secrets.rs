@@ -14,10 +14,10 @@ use base64::{
 };
 use bytes::Bytes;
 use http::Method;
-use l402::{Macaroon, OfferScheme, Preimage};
+use l402::{Macaroon, Offer, OfferScheme, Preimage};
 use l402_paywall::{KeyFile, KeyRing};
 use serde_json::json;
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, path::Path};
 use testkit::{Reply as Script, Upstream};
 
 /// Secrets with a name each, in every form in which bytes are usually printed.
@@ -47,6 +47,21 @@ impl Secrets {
     fn add_token(&mut self, token: &Macaroon) {
         self.add("a token", token.as_bytes());
         self.add("a signature", token.view().signature());
+    }
+
+    /// The master keys, and what was bought by nobody: the gateway can derive its preimage, and nobody else may.
+    fn add_keys(&mut self, path: &Path, unpaid: &Offer) {
+        let ring = KeyRing::new(&KeyFile::load(path).expect("keys"));
+        let hidden = ring.preimage_key().preimage(&unpaid.identifier.token_id);
+        assert_eq!(hidden.payment_hash(), unpaid.identifier.payment_hash);
+        self.add("a preimage that nobody paid for", hidden.as_bytes());
+        self.add_token(&unpaid.token);
+        let keys = fs::read_to_string(path).expect("keys");
+        let masters: Vec<&str> = keys.split_whitespace().filter(|word| word.len() == 64).collect();
+        assert_eq!(masters.len(), 2);
+        for master in masters {
+            self.add("a master key", &hex::decode(master).expect("hex"));
+        }
     }
 
     fn assert_absent(&self, place: &str, text: &str) {
@@ -128,20 +143,8 @@ async fn no_secret_is_told_at_any_level() {
     assert!(upstream.seen().last().expect("a request").headers.contains_key("authorization"));
     secrets.add_purse(&forwarded);
 
-    // Bought by nobody: the gateway can derive the preimage, and nobody else may.
-    let file = KeyFile::load(&program.folder.path().join("data/keys")).expect("keys");
-    let ring = KeyRing::new(&file);
     let unpaid = offers(&ask_once(plain, get("/today")).await.headers).remove(0);
-    let hidden = ring.preimage_key().preimage(&unpaid.identifier.token_id);
-    assert_eq!(hidden.payment_hash(), unpaid.identifier.payment_hash);
-    secrets.add("a preimage that nobody paid for", hidden.as_bytes());
-    secrets.add_token(&unpaid.token);
-    let keys = fs::read_to_string(program.folder.path().join("data/keys")).expect("keys");
-    let masters: Vec<&str> = keys.split_whitespace().filter(|word| word.len() == 64).collect();
-    assert_eq!(masters.len(), 2);
-    for master in masters {
-        secrets.add("a master key", &hex::decode(master).expect("hex"));
-    }
+    secrets.add_keys(&program.folder.path().join("data/keys"), &unpaid);
 
     // Requests that end in errors and panics of parsers are logged, too.
     let credential = forwarded.credential();

@@ -254,6 +254,10 @@ async fn what_is_not_http_is_502() {
         "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
         "HTTP/1.1 200 OK\r\nx a: b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nx-a: b\r\n folded\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nx-a: b\0\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-le",
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
@@ -306,6 +310,20 @@ async fn an_answer_with_both_framings_is_framed_anew() {
     assert_eq!(rest, "6\r\nabcdef\r\n0\r\n\r\n");
     let reply = Caller::http2(stage.address()).await.get("/").await;
     assert_eq!((reply.text(), reply.header("content-length")), ("abcdef", None));
+}
+
+#[tokio::test]
+async fn a_length_said_twice_is_said_once() {
+    for length in ["4\r\ncontent-length: 4", "4, 4", "04"] {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\nbody");
+        let upstream = Upstream::start(Script::Raw(Bytes::from(answer)));
+        let stage = Stage::of(everything_free(&upstream.url())).await;
+        for mut caller in both(stage.address()).await {
+            let reply = caller.get("/").await;
+            assert_eq!(reply.headers.get_all("content-length").iter().count(), 1, "{length}");
+            assert_eq!((reply.header("content-length"), reply.text()), (Some("4"), "body"), "{length}");
+        }
+    }
 }
 
 #[tokio::test]
