@@ -158,6 +158,29 @@ async fn every_other_cause_has_its_status_and_the_upstream_sees_nothing() {
     assert_eq!(upstream.count(), 2);
 }
 
+/// The caveats of the token in a 402, without the one that tells the time.
+fn caveats(reply: &Reply) -> Vec<String> {
+    let offer = offers(&reply.headers).remove(0);
+    let caveats =
+        offer.token.view().caveats().map(|caveat| String::from_utf8_lossy(caveat.identifier).into_owned());
+    caveats.filter(|caveat| !caveat.starts_with("weather_valid_until=")).collect()
+}
+
+#[tokio::test]
+async fn what_a_client_writes_never_enters_a_caveat() {
+    let upstream = Upstream::start(Script::text("sunny"));
+    let stage = Stage::open(&shop(&upstream.url())).await;
+    let own = ["services=weather:0", "weather_capabilities=", "weather_region=eu"];
+    for mut caller in both(stage.address()).await {
+        for text in ["a:0,b", "weather:0,maps:0", "x=y", "services=maps:9", "weather_region=us"] {
+            let target = format!("/weather/{text}?service={text}&weather_capabilities=export");
+            let headers = [("x-service", text), ("user-agent", text), ("services", text), ("l402-tier", "9")];
+            let reply = caller.ask(request(Method::GET, &target, &headers, Payload::empty())).await;
+            assert_eq!((reply.status.as_u16(), caveats(&reply)), (402, own.map(str::to_owned).to_vec()));
+        }
+    }
+}
+
 #[tokio::test]
 async fn head_and_options_tell_the_price_and_mint_nothing() {
     let upstream = Upstream::start(Script::text("sunny"));

@@ -5,7 +5,7 @@ use crate::{
     caller::{Caller, ask_once, eventually, get, get_once, paid, request, soon},
     payload::Payload,
     raw::Raw,
-    stage::{Stage, both, config, everything, everything_free, parsed},
+    stage::{Stage, both, config, everything, everything_free, offers, parsed},
 };
 use http::Method;
 use http_body_util::BodyExt as _;
@@ -101,6 +101,34 @@ async fn what_is_sold_changes_with_the_config_and_tokens_are_judged_by_the_new_o
         let reply = ask_once(stage.address(), paid("/", &credential)).await;
         let reason = if reply.status == 200 { String::new() } else { reply.reason() };
         assert_eq!((reply.status.as_u16(), reason.as_str()), expected);
+    }
+}
+
+/// Prices and times change while the gateway runs; the token that is sold then says all that it is sold with.
+#[tokio::test]
+async fn tokens_carry_every_restriction_of_the_config_they_were_sold_under() {
+    let upstream = Upstream::start(Script::text("sunny"));
+    let mut stage = Stage::of(everything(&upstream.url())).await;
+    for (price, hours, region) in [("5 sat", 1, "eu"), ("7 sat", 2, "us"), ("5 sat", 3, "eu")] {
+        let mut service = everything(&upstream.url());
+        service["price"] = json!(price);
+        service["valid_for"] = json!(format!("{hours}h"));
+        service["constraints"] = json!({ "region": region });
+        stage.reload(&config(json!([service])));
+        let before = octroi::edge::unix_secs();
+        let offer = offers(&get_once(stage.address(), "/").await.headers).remove(0);
+        let caveats = offer
+            .token
+            .view()
+            .caveats()
+            .map(|caveat| String::from_utf8_lossy(caveat.identifier).into_owned());
+        let caveats: Vec<String> = caveats.collect();
+        assert_eq!(caveats[..2], ["services=weather:0", "weather_capabilities="]);
+        assert_eq!(caveats[2], format!("weather_region={region}"));
+        let until = caveats[3].strip_prefix("weather_valid_until=").expect("an end");
+        let until: u64 = until.parse().expect("a number");
+        assert!((before..=octroi::edge::unix_secs()).contains(&(until - hours * 3600)), "{until}");
+        assert_eq!(caveats.len(), 4);
     }
 }
 
