@@ -51,6 +51,15 @@ e2e-curl:
 e2e-grpc:
     e2e/grpc/run
 
+# Real nodes: builds lnd and btcd once, then pays over real channels; Aperture as the seller.
+e2e-lnd:
+    e2e/lnd/run
+
+# Both sides of LNbits from PyPI; its older version is refused.
+e2e-lnbits:
+    e2e/lnbits/run
+    e2e/lnbits/run --old
+
 # Fuzzes every target for so many seconds each (nightly toolchain; installs cargo-fuzz when missing).
 fuzz SECONDS="30":
     cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
@@ -72,6 +81,14 @@ bench-mint:
 # The same request among 10 and 10,000 routes.
 bench-routes:
     benches/routes/run
+
+# Start-up with a million settled invoices.
+bench-settled:
+    benches/settled/run
+
+# Challenges with a real lnd over lnd's own rate; requests with the node down over up.
+bench-lnd:
+    benches/lnd/run
 
 # The two engine shapes that were measured (docs/performance.md).
 bench-shapes:

@@ -1,9 +1,11 @@
 //! How a command ends when it does not end well: exit code, stable word, sentence, hint.
 
 use l402::Offer;
-use l402_client::{FetchError, PrivateFileError, Refusal, Vault, VaultError, Wallet, WalletError};
+use l402_client::{
+    FetchError, PrivateFileError, Refusal, Vault, VaultError, WalletAddressError, wallet_schemes,
+};
 use l402_client::{RedirectError, TransportError};
-use l402_lightning::Invoice;
+use l402_lightning::{Invoice, OpenError};
 use serde_json::{Map, Value, json};
 
 /// The exit codes, a contract with scripts.
@@ -115,7 +117,7 @@ impl From<FetchError> for Failure {
             FetchError::OwnCredential => Self::new(Exit::Refused, "own_credential", text)
                 .hint("leave the Authorization header out to use or buy a token"),
             FetchError::Refused(refusal) => of_refusal(&refusal, text),
-            FetchError::NotPaid(_) => Self::new(Exit::NotPaid, "payment_failed", text),
+            FetchError::NotPaid(why) => Self::new(Exit::NotPaid, "payment_failed", text).hint(why.hint()),
             FetchError::OutcomeUnknown { hash, .. } => {
                 let hint = "run the same command again: it asks the wallet first, and pays nothing twice";
                 Self::new(Exit::Unknown, "payment_unknown", text).hint(hint).detail("payment_hash", &hash)
@@ -168,24 +170,34 @@ impl From<VaultError> for Failure {
     }
 }
 
-impl From<WalletError> for Failure {
-    fn from(error: WalletError) -> Self {
-        let failure = Self::new(Exit::NotPaid, "wallet", format!("nothing was paid: {error}"));
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let failure = Self::new(
+            Exit::NotPaid,
+            "wallet",
+            format!("nothing was paid: the wallet cannot be used: {error}"),
+        );
         match error {
-            WalletError::UnknownKind { .. } | WalletError::NoPlace => {
-                Self { exit: Exit::Usage, code: "usage", message: error.to_string(), ..failure }
-                    .hint(format!("known kinds: {}", kinds()))
+            OpenError::PlainHttp(_) => Self { exit: Exit::Refused, code: "plain_http", ..failure }
+                .hint("use https, or add danger-plain-http to the wallet URL"),
+            OpenError::Missing(setting) => {
+                let variable = setting.to_ascii_uppercase();
+                failure
+                    .hint(format!("{setting}=FILE in the wallet URL, or its value in L402_WALLET_{variable}"))
             }
-            WalletError::PlainHttp => Self { exit: Exit::Refused, code: "plain_http", ..failure }
-                .hint("use lnd+https, or add danger-plain-http to the wallet URL"),
-            WalletError::CredentialFile { .. } | WalletError::CredentialForm => {
-                failure.hint("macaroon=FILE in the wallet URL, or hex in L402_WALLET_MACAROON")
-            }
-            WalletError::NotReady(_) => failure.hint(
-                "is it running, and may its macaroon send payments, track them, and read info (or network=NAME)?",
-            ),
-            _ => failure,
+            _ => failure.hint(error.hint()),
         }
+    }
+}
+
+/// Why a wallet URL is none. The text may hold what should have been in a file: it is not repeated.
+pub(crate) fn of_wallet_address(error: &WalletAddressError) -> Failure {
+    let failure = Failure::usage(format!("the wallet URL cannot be used: {error}"));
+    match error {
+        WalletAddressError::UnknownKind(_) | WalletAddressError::NoPlace => {
+            failure.hint(format!("known kinds: {}", kinds()))
+        }
+        _ => failure.hint("write it like loopback: or lnd://host:10009?macaroon=FILE&cert=FILE"),
     }
 }
 
@@ -212,7 +224,12 @@ pub(crate) fn of_refusal(refusal: &Refusal, text: String) -> Failure {
         Refusal::TooDear { amount, .. } => {
             failure.hint(format!("--max-cost raises the cap; the routing fee comes on top of {amount}"))
         }
+        Refusal::Expired | Refusal::TokenExpired => failure
+            .hint("run the same command again: it asks for a new one; if it stays so, set this machine's clock"),
         Refusal::UnknownNetwork => failure.hint("name it in the wallet URL: network=mainnet"),
+        Refusal::NoFeeLimit => failure.hint(
+            "wallet-fees in the wallet URL accepts whatever the wallet charges for routing, on top of --max-cost",
+        ),
         _ => failure,
     }
 }
@@ -228,12 +245,12 @@ fn with_offer(failure: Failure, offer: &Offer) -> Failure {
 
 fn wallet_hint() -> String {
     "set one with --wallet URL or L402_WALLET: \"loopback:\" pays a demo, \
-     \"lnd+https://127.0.0.1:8080?macaroon=FILE&cert=FILE\" an lnd node's REST interface"
+     \"lnd://127.0.0.1:10009?macaroon=FILE&cert=FILE\" pays from an lnd node"
         .to_owned()
 }
 
 fn kinds() -> String {
-    Wallet::kinds().collect::<Vec<_>>().join(", ")
+    wallet_schemes(l402_backends::ALL).collect::<Vec<_>>().join(", ")
 }
 
 /// The vault in `root`, or why not.

@@ -8,13 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use l402_client::{
-    CrossOrigin, Payload, Purse, Request, Spending, SpendingCap, Trust, WalletCredentials, WalletRequest,
-};
+use l402_client::{CrossOrigin, Payload, Purse, Request, Spending, SpendingCap, Trust, WalletAddress};
 use l402_lightning::MilliSat;
 use reqwest::Url;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, of_wallet_address};
 use crate::flags::GetFlags;
 use crate::settings::{ConfigFile, Environment};
 
@@ -127,15 +125,8 @@ fn purse(flags: &GetFlags, configured: Option<&str>, environment: &Environment) 
     let address = flags.wallet.as_deref().or(environment.wallet.as_deref()).or(configured);
     let Some(address) = address else { return Ok(Purse::None) };
     // The text may hold what should have been in a file: it is not repeated.
-    let address = address.parse().map_err(|error| {
-        Failure::usage(format!("the wallet URL cannot be used: {error}"))
-            .hint("write it like loopback: or lnd+https://host:8080?macaroon=FILE&cert=FILE")
-    })?;
-    let credentials = WalletCredentials {
-        macaroon_hex: environment.wallet_macaroon.clone(),
-        certificate: environment.wallet_certificate.clone(),
-    };
-    Ok(Purse::At(WalletRequest { address, credentials }))
+    let address = WalletAddress::parse(address, l402_backends::ALL, &environment.wallet_credentials);
+    Ok(Purse::At(address.map_err(|error| of_wallet_address(&error))?))
 }
 
 fn request(flags: GetFlags) -> Result<Request, Failure> {

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use l402_client::WalletCredentials;
+use l402_lightning::Secret;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
 
@@ -17,8 +18,8 @@ pub(crate) struct Environment {
     data_home: Option<PathBuf>,
     config_home: Option<PathBuf>,
     pub(crate) wallet: Option<String>,
-    pub(crate) wallet_macaroon: Option<Zeroizing<String>>,
-    pub(crate) wallet_certificate: Option<PathBuf>,
+    /// What the wallet has to be told beside its URL: `L402_WALLET_MACAROON`, `L402_WALLET_CERT`...
+    pub(crate) wallet_credentials: WalletCredentials,
 }
 
 /// The configuration file, `$XDG_CONFIG_HOME/l402/config.toml`. Its values are read like those of the flags.
@@ -43,8 +44,7 @@ impl Environment {
             data_home: folder("XDG_DATA_HOME"),
             config_home: folder("XDG_CONFIG_HOME"),
             wallet: text("L402_WALLET"),
-            wallet_macaroon: text("L402_WALLET_MACAROON").map(Zeroizing::new),
-            wallet_certificate: text("L402_WALLET_CERT").map(PathBuf::from),
+            wallet_credentials: wallet_credentials(),
         }
     }
 
@@ -94,6 +94,16 @@ fn position(text: &str, byte: usize) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     format!(":{line}:{column}")
+}
+
+/// Every variable `L402_WALLET_<SETTING>`.
+fn wallet_credentials() -> WalletCredentials {
+    let named = std::env::vars_os().filter_map(|(name, value)| {
+        let setting = name.to_str()?.strip_prefix("L402_WALLET_")?.to_ascii_lowercase();
+        let value = value.into_string().ok().filter(|value| !value.is_empty())?;
+        Some((setting, Secret::from_text(value)))
+    });
+    named.fold(WalletCredentials::default(), |all, (setting, value)| all.with(setting, value))
 }
 
 fn absolute(path: Option<OsString>) -> Option<PathBuf> {

@@ -138,8 +138,13 @@ pub(crate) fn payable(
     Ok((amount, fee))
 }
 
-/// Whether a wallet can buy what `invoice` sells: the right network, preimages, a fee limit, lookup by hash.
-pub(crate) fn wallet_fits(wallet: PayerCapabilities, invoice: &Invoice) -> Result<(), Refusal> {
+/// Whether a wallet can buy what `invoice` sells: the right network, preimages, a fee limit (unless its owner accepts
+/// whatever the wallet charges), lookup by hash.
+pub(crate) fn wallet_fits(
+    wallet: PayerCapabilities,
+    accepts_wallet_fees: bool,
+    invoice: &Invoice,
+) -> Result<(), Refusal> {
     let network = wallet.network.ok_or(Refusal::UnknownNetwork)?;
     if network != invoice.network() {
         return Err(Refusal::OtherNetwork { invoice: invoice.network(), wallet: network });
@@ -147,7 +152,7 @@ pub(crate) fn wallet_fits(wallet: PayerCapabilities, invoice: &Invoice) -> Resul
     for (able, refusal) in [
         (wallet.returns_preimage, Refusal::NoPreimages),
         (wallet.lookup_by_hash, Refusal::NoLookup),
-        (wallet.fee_limit, Refusal::NoFeeLimit),
+        (wallet.fee_limit || accepts_wallet_fees, Refusal::NoFeeLimit),
     ] {
         if !able {
             return Err(refusal);
@@ -176,7 +181,7 @@ mod tests {
     #[test]
     fn a_wallet_that_could_lose_money_or_proof_is_refused() {
         let invoice = Invoice::parse(INVOICE).unwrap();
-        let fits = |wallet| wallet_fits(wallet, &invoice);
+        let fits = |wallet| wallet_fits(wallet, false, &invoice);
         assert_eq!(fits(wallet()), Ok(()));
         for (wallet, refusal) in [
             (PayerCapabilities { returns_preimage: false, ..wallet() }, Refusal::NoPreimages),
@@ -186,6 +191,8 @@ mod tests {
         ] {
             assert_eq!(fits(wallet), Err(refusal));
         }
+        let no_limit = PayerCapabilities { fee_limit: false, ..wallet() };
+        assert_eq!(wallet_fits(no_limit, true, &invoice), Ok(()));
         let wallet = PayerCapabilities { network: Some(Network::Regtest), ..wallet() };
         assert!(matches!(fits(wallet), Err(Refusal::OtherNetwork { .. })));
     }

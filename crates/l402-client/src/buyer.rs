@@ -16,7 +16,7 @@ use crate::event::{Event, Receipt, Witness};
 use crate::http::{Answer, CrossOrigin, Payload, Transport, Visit};
 use crate::scope::Scope;
 use crate::vault::{PurchaseRecord, Standing, Vault, VaultError};
-use crate::wallet::{Wallet, WalletRequest};
+use crate::wallet::{Wallet, WalletAddress};
 
 /// A token with less time left than this that once was accepted and now is refused has expired by the seller's
 /// clock, and may be renewed.
@@ -63,7 +63,7 @@ pub enum Purse {
     /// Nowhere.
     None,
     /// From this wallet, opened when it is needed.
-    At(WalletRequest),
+    At(WalletAddress),
     /// From this wallet.
     Open(Wallet),
 }

@@ -58,7 +58,8 @@ impl Buyer {
         }
         let wallet = self.open_wallet(demand, older.first()).await?;
         fresh = fresh.and_then(|approved| {
-            approval::wallet_fits(wallet.payer().capabilities(), approved.invoice())?;
+            let capabilities = wallet.payer().capabilities();
+            approval::wallet_fits(capabilities, wallet.accepts_wallet_fees(), approved.invoice())?;
             Ok(approved)
         });
         let terms = Terms {
@@ -192,9 +193,9 @@ impl Buyer {
         demand: &Demand,
         unresolved: Option<&PurchaseRecord>,
     ) -> Result<Wallet, FetchError> {
-        let request = match &self.purse {
+        let address = match &self.purse {
             Purse::Open(wallet) => return Ok(wallet.clone()),
-            Purse::At(request) => request.clone(),
+            Purse::At(address) => address,
             Purse::None => {
                 return Err(match unresolved {
                     Some(record) => FetchError::NobodyToAsk { hash: record.payment_hash },
@@ -202,7 +203,7 @@ impl Buyer {
                 });
             }
         };
-        Wallet::open(request).await.map_err(|source| match unresolved {
+        Wallet::open(address).await.map_err(|source| match unresolved {
             Some(record) => FetchError::CannotAsk { hash: record.payment_hash, source },
             None => source.into(),
         })

@@ -9,7 +9,7 @@ use crate::http::{RedirectError, TransportError};
 use crate::origin::{Origin, OriginError};
 use crate::purchase::{PurchaseFailure, Unresolved};
 use crate::vault::{LockOwner, VaultError};
-use crate::wallet::WalletError;
+use l402_lightning::OpenError;
 
 /// Why there is no answer. What it says about money is certain: only [`FetchError::OutcomeUnknown`] and
 /// [`FetchError::StillRefused`] leave any possibility that something was paid.
@@ -29,8 +29,8 @@ pub enum FetchError {
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// The wallet cannot be used.
-    #[error(transparent)]
-    Wallet(#[from] WalletError),
+    #[error("the wallet cannot be used: {0}")]
+    Wallet(#[from] OpenError),
     /// 402, with no challenge this client can pay.
     #[error("the server asks for payment, but offers no L402 challenge that can be read{}", because(.faults))]
     NoOffer {
@@ -78,7 +78,7 @@ pub enum FetchError {
         /// The payment.
         hash: PaymentHash,
         /// What is wrong with the wallet.
-        source: WalletError,
+        source: OpenError,
     },
     /// An earlier payment is unresolved, and no wallet is set to ask about it.
     #[error("the outcome of payment {hash} is unknown, and no wallet is set to ask")]

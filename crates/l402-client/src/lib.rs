@@ -4,13 +4,13 @@
 //! - [`Purchase`]: one payment as a state machine without I/O; its laws are the reason that nothing is paid twice.
 //! - [`Vault`]: tokens, intents and locks in a private folder that all processes of a user share.
 //! - [`Approved`]: an offer that passed every check there is before paying, under a [`SpendingCap`].
-//! - [`Wallet`]: what pays. A new kind is one [`Payer`](l402_lightning::Payer) and one line in a list.
+//! - [`Wallet`]: what pays, named by a [`WalletAddress`]; the kinds there are come from the caller, as backends.
 //!
 //! ```no_run
 //! # use std::{path::Path, sync::Arc, time::Duration};
 //! # use l402_client::*;
 //! # async fn fetch(now: fn() -> u64) -> Result<(), Box<dyn std::error::Error>> {
-//! let wallet = WalletRequest { address: "loopback:".parse()?, credentials: WalletCredentials::default() };
+//! let wallet = WalletAddress::parse("loopback:", l402_backends::ALL, &WalletCredentials::default())?;
 //! let buyer = Buyer {
 //!     vault: Vault::open(Path::new("/home/me/.local/share/l402"))?,
 //!     transport: Transport::new(Trust::System, Timeouts::default()),
@@ -43,7 +43,6 @@ mod import;
 mod origin;
 mod purchase;
 mod scope;
-mod tls;
 mod vault;
 mod wallet;
 
@@ -53,15 +52,15 @@ pub use cap::{FeeLimit, SpendingCap};
 pub use error::FetchError;
 pub use event::{Event, Receipt, Witness};
 pub use import::{ImportError, ImportedToken, read_token_file};
+pub use l402_tls::{Trust, TrustError};
 pub use origin::{Origin, OriginError, Scheme};
 pub use purchase::{Purchase, PurchaseFailure, Step, Terms, Unresolved};
 pub use scope::{Grant, Scope, ScopeError, valid_until};
-pub use tls::{Trust, TrustError};
 pub use vault::{
     LockAttempt, LockOwner, PaidToken, Partial, PrivateFileError, PurchaseRecord, RecordError, ScopeLock,
     Stage, Standing, Vault, VaultError,
 };
-pub use wallet::{Wallet, WalletAddress, WalletAddressError, WalletCredentials, WalletError, WalletRequest};
+pub use wallet::{Wallet, WalletAddress, WalletAddressError, WalletCredentials, wallet_schemes};
 
 pub use self::http::{
     Answer, CrossOrigin, HOPS_MAX, Payload, PayloadError, RedirectError, Timeouts, Transport, TransportError,

@@ -263,7 +263,7 @@ impl Purchase {
             // The enum may grow; whatever a wallet says that is not known here is no answer.
             Ok(_) => self.unresolved(
                 attempt,
-                Unresolved::NoAnswer(PayError::OutcomeUnknown(UnknownCause::Garbled)),
+                Unresolved::NoAnswer(PayError::OutcomeUnknown(UnknownCause::Garbled { field: "payment" })),
                 elapsed,
             ),
             Err(error) => self.unresolved(attempt, Unresolved::NoAnswer(error), elapsed),

@@ -4,7 +4,7 @@
 //! and reads back, with the signature check) and one `check`.
 
 use l402_lightning::{
-    Expected, Invoice, InvoiceRequest, Invoicer, MilliSat, Network, check, loopback::LoopbackNode,
+    Expected, Invoice, InvoiceRequest, Invoicer, MilliSat, Network, Terms, check, loopback::LoopbackNode,
 };
 use std::{
     hint::black_box,
@@ -39,7 +39,7 @@ fn main() {
         }
     };
     let (invoice, asked) = (ready(node.create(request())), request());
-    let expected = Expected { request: &asked, network: Network::Regtest, now: NOW };
+    let expected = Expected { request: &asked, network: Network::Regtest, now: NOW, terms: Terms::Caller };
     report("check (against the request)", || {
         black_box(check(black_box(&invoice), &expected).ok());
     });

@@ -1,6 +1,6 @@
 //! Is this the invoice that was asked for? Asked of every invoice that comes back from a node, before it goes on.
 
-use crate::{Invoice, MilliSat, Network};
+use crate::{Invoice, MilliSat, Network, Terms};
 use l402::{PaymentHash, Preimage};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -30,6 +30,8 @@ pub struct Expected<'a> {
     pub network: Network,
     /// Unix seconds at which the invoice came back.
     pub now: u64,
+    /// Who chose the description and the expiry; what the service chooses is not compared.
+    pub terms: Terms,
 }
 
 /// Compares every field of an invoice with what was asked for. The signature holds already: an [`Invoice`] that
@@ -37,7 +39,7 @@ pub struct Expected<'a> {
 ///
 /// A wrong yes sells at the wrong price, or sells a preimage that opens nothing; a wrong no costs one sale.
 pub fn check(invoice: &Invoice, expected: &Expected<'_>) -> Result<(), Mismatch> {
-    let Expected { request, network, now } = *expected;
+    let Expected { request, network, now, terms } = *expected;
     if invoice.network() != network {
         return Err(Mismatch::Network { expected: network, found: invoice.network() });
     }
@@ -50,7 +52,7 @@ pub fn check(invoice: &Invoice, expected: &Expected<'_>) -> Result<(), Mismatch>
             return Err(Mismatch::PaymentHash { expected, found: invoice.payment_hash() });
         }
     }
-    if invoice.expiry_secs() != u64::from(request.expiry_secs) {
+    if terms == Terms::Caller && invoice.expiry_secs() != u64::from(request.expiry_secs) {
         let (expected, found) = (request.expiry_secs, invoice.expiry_secs());
         return Err(Mismatch::Expiry { expected_secs: expected, found_secs: found });
     }
@@ -60,7 +62,10 @@ pub fn check(invoice: &Invoice, expected: &Expected<'_>) -> Result<(), Mismatch>
     if invoice.created_at().abs_diff(now) > CLOCK_SKEW_SECS_MAX {
         return Err(Mismatch::CreatedAt { now, found: invoice.created_at() });
     }
-    check_description(invoice, &request.description)
+    match terms {
+        Terms::Caller => check_description(invoice, &request.description),
+        Terms::Service => Ok(()),
+    }
 }
 
 /// The description itself, or the hash of it.

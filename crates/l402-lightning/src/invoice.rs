@@ -173,6 +173,7 @@ pub struct NodeId([u8; 33]);
 
 impl NodeId {
     /// Wraps a compressed public key.
+    #[cfg(feature = "loopback")]
     pub(crate) const fn from_bytes(bytes: [u8; 33]) -> Self {
         Self(bytes)
     }

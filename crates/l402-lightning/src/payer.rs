@@ -96,6 +96,37 @@ pub enum FailureReason {
     Other,
 }
 
+impl FailureReason {
+    /// What the wallet's owner can do about it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Timeout => "try again, or give it longer (`--payment-timeout`)",
+            Self::NoRoute => {
+                "raise the cap (`--max-cost`) if fees are the reason; else open a channel towards the seller"
+            }
+            Self::IncorrectPaymentDetails => {
+                "the seller's node no longer takes this payment: run the same command again"
+            }
+            Self::InsufficientBalance => "add money, or open a channel with more on this side",
+            Self::Cancelled => "run the same command again if that was not meant",
+            Self::Other => "look at the wallet's log",
+        }
+    }
+}
+
+impl PayError {
+    /// What the wallet's owner can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Failed(reason) => reason.hint(),
+            Self::NotSent(why) => why.hint(),
+            Self::AlreadyKnown | Self::OutcomeUnknown(_) => {
+                "ask the wallet about the payment before paying again"
+            }
+        }
+    }
+}
+
 /// Why there is no [`Paid`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -131,9 +162,36 @@ pub enum NotSent {
     /// No connection to the wallet could be made.
     #[error("it cannot be reached")]
     Unreachable,
-    /// The wallet does not accept our credential, or it lacks a right.
+    /// The wallet shows another certificate than the one that is trusted.
+    #[error("its certificate is not the one that is trusted")]
+    Certificate,
+    /// The wallet does not accept our credential.
     #[error("it does not accept the credential")]
     Unauthorized,
+    /// The credential lacks a right.
+    #[error("the credential may not do this: {permission}")]
+    Forbidden {
+        /// The right that is missing, in the wallet's terms.
+        permission: &'static str,
+    },
+    /// The wallet is locked, or there is none yet.
+    #[error("it is locked")]
+    Locked,
+    /// The wallet is starting, or does not follow the chain yet.
+    #[error("it is starting or catching up with the chain")]
+    Starting,
+    /// The wallet takes no more requests for now.
+    #[error("it takes no more requests for now")]
+    Overloaded,
+    /// The wallet does not hold enough.
+    #[error("its balance is too low")]
+    InsufficientBalance,
+    /// The wallet cannot keep to the fee limit.
+    #[error("it may charge up to {needed} for routing, more than the fee limit")]
+    FeeLimit {
+        /// What the limit would have to be.
+        needed: MilliSat,
+    },
     /// The invoice has expired.
     #[error("the invoice has expired")]
     Expired,
@@ -151,6 +209,27 @@ pub enum NotSent {
     },
 }
 
+impl NotSent {
+    /// What the wallet's owner can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreachable => "is it running, and is this its host and port?",
+            Self::Certificate => "it made a new certificate, or this is another wallet: give its present one",
+            Self::Unauthorized => "the credential is another wallet's, revoked or damaged: make a new one",
+            Self::Forbidden { .. } => "make a credential with this right",
+            Self::Locked => "unlock it (lnd: `lncli unlock`)",
+            Self::Starting => "wait until it follows the chain, then try again",
+            Self::Overloaded => "try again later",
+            Self::InsufficientBalance => "add money, or open a channel with more on this side",
+            Self::FeeLimit { .. } => "raise the cap (`--max-cost`), which covers amount and fee together",
+            Self::Expired => "ask for a new invoice: run the same command again",
+            Self::Amountless => "the seller has to name its price",
+            Self::OtherNetwork => "use a wallet on the invoice's network",
+            Self::Refused { .. } => "these are the wallet's words; look at its log",
+        }
+    }
+}
+
 /// Why the outcome of a payment is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -165,8 +244,11 @@ pub enum UnknownCause {
     #[error("the wallet failed")]
     WalletFailed,
     /// The answer is not what the wallet's interface promises.
-    #[error("the wallet's answer cannot be understood")]
-    Garbled,
+    #[error("the wallet's answer cannot be understood: {field}")]
+    Garbled {
+        /// The part that is missing or wrong.
+        field: &'static str,
+    },
     /// It says that it paid, and gives no preimage.
     #[error("the wallet gave no preimage")]
     NoPreimage,

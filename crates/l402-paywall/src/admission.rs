@@ -86,7 +86,7 @@ impl Admission {
 
     /// The refusal that the client gets after all, e.g. because the upstream failed.
     pub fn refuse(&self, refusal: Refusal) -> Refused {
-        Refused { refusal, place: Some(self.place) }
+        Refused { refusal, place: Some(self.place), open: None }
     }
 
     /// Ends the admission. Flat-rate access keeps nothing open, so this is bookkeeping only.

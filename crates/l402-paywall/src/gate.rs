@@ -5,22 +5,27 @@ use crate::{
     cors::Cors,
     host::host_of,
     keys::KeyRing,
-    mint::{Mint, MintRefusal},
+    mint::{Mint, Minted},
     path::CanonicalPath,
     recent::{self, GateId, LinesDigest},
     refusal::{Refusal, Refused},
     render::{self, Form, Scene},
     route::{Found, Place, RouteTable},
+    settled::{SettlementCheck, Standing, Unsettled},
     spec::AccessMode,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
-use l402::{Access, Credential, Permit, VerifiedToken};
-use l402_lightning::MilliSat;
+use l402::{Access, Challenge, Credential, CredentialError, Macaroon, Permit, RootKeys as _, VerifiedToken};
+use l402_lightning::{Invoice, MilliSat};
 use std::{net::IpAddr, sync::Arc};
 
 /// Headers that carry a macaroon by itself, with its preimage as a caveat.
 const MACAROON_HEADERS: [&str; 2] = ["macaroon", "grpc-metadata-macaroon"];
+
+/// Longest token that is told again: it goes out two or three times, and the header block of a 402 has to stay small
+/// (wire contract, section 1). Holders can make their tokens longer than they were sold.
+const TOKEN_BYTES_TOLD_AGAIN: usize = 1_000;
 
 /// One configuration's engine. Immutable: a reload builds a new one.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ pub struct Gate {
     table: RouteTable,
     keys: Arc<KeyRing>,
     mint: Mint,
+    settlement: Option<Arc<SettlementCheck>>,
 }
 
 /// What a gate is made of.
@@ -40,6 +46,8 @@ pub struct GateParts {
     pub keys: Arc<KeyRing>,
     /// Maker of challenges.
     pub mint: Mint,
+    /// Asked whether a proven payment is settled; `None`: the preimage is proof enough.
+    pub settlement: Option<Arc<SettlementCheck>>,
 }
 
 /// Who asks.
@@ -69,15 +77,15 @@ pub struct Answer {
     pub refusal: Refusal,
     /// Index of the service, where one was found.
     pub service_id: Option<usize>,
-    /// The price of the challenge in it.
+    /// The price of the challenge that was made for it; one that was told again was counted when it was made.
     pub minted: Option<MilliSat>,
 }
 
 impl Gate {
     /// Puts the parts together.
     pub fn new(parts: GateParts) -> Self {
-        let GateParts { table, keys, mint } = parts;
-        Self { id: GateId::next(), table, keys, mint }
+        let GateParts { table, keys, mint, settlement } = parts;
+        Self { id: GateId::next(), table, keys, mint, settlement }
     }
 
     /// Services and prices.
@@ -98,7 +106,7 @@ impl Gate {
     /// Decides whether a request may go upstream. Reads the head only; calls nothing.
     pub fn admit(&self, head: &Parts, client: &Client<'_>, now: Now) -> Result<Admission, Refused> {
         let (place, found, path) = self.locate(head, client)?;
-        let refused = |refusal| Refused { refusal, place: Some(place) };
+        let refused = |refusal| Refused { refusal, place: Some(place), open: None };
         let cors = found.service.spec().cors.is_some();
         if cors && Cors::is_preflight(&head.method, &head.headers) {
             return Err(refused(Refusal::Preflight));
@@ -115,13 +123,33 @@ impl Gate {
         Ok(Admission { place, target: rewritten_target(head, &path), grounds, origin })
     }
 
+    /// Whether [`confirm`](Self::confirm) has anything to ask.
+    pub fn asks_for_settlement(&self) -> bool {
+        self.settlement.is_some()
+    }
+
+    /// Where the seller asks for it: whether the payment behind an admission is settled. Waits for the node at most where
+    /// neither memory nor store know; does nothing at all where the preimage is proof enough.
+    pub async fn confirm(&self, admission: Admission, now: Now) -> Result<Admission, Refused> {
+        let (Some(settlement), Some(permit)) = (&self.settlement, admission.permit()) else {
+            return Ok(admission);
+        };
+        let (why, open) = match settlement.standing(permit.payment_hash(), now.monotonic_ns).await {
+            Ok(Standing::Settled) => return Ok(admission),
+            Ok(Standing::Open(invoice)) => (Unsettled::Open, Some(invoice)),
+            Ok(Standing::Ended) => (Unsettled::Open, None),
+            Err(why) => (why, None),
+        };
+        Err(Refused { open, ..admission.refuse(Refusal::Unsettled(why)) })
+    }
+
     /// Step 1: the canonical head and the rule it matches.
     fn locate<'h>(
         &self,
         head: &'h Parts,
         client: &Client<'_>,
     ) -> Result<(Place, Found<'_>, CanonicalPath<'h>), Refused> {
-        let before = |refusal| Refused { refusal, place: None };
+        let before = |refusal| Refused { refusal, place: None, open: None };
         if !is_passed_on(&head.method) {
             return Err(before(Refusal::Method));
         }
@@ -161,16 +189,11 @@ impl Gate {
             now: now.unix,
         };
         let clear = |token: &VerifiedToken| l402::clear(token, found.service.satisfiers(), &access);
-        let authorization = || head.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-        let macaroons = || {
-            let lines = MACAROON_HEADERS.iter().flat_map(|name| head.headers.get_all(*name));
-            lines.map(HeaderValue::as_bytes)
-        };
-        let lines = LinesDigest::of(authorization(), macaroons());
+        let lines = LinesDigest::of(authorization_lines(head), macaroon_lines(head));
         if let Some(cleared) = lines.and_then(|lines| recent::with_known(self.id, lines, clear)) {
             return cleared.map_err(Refusal::NotAllowed);
         }
-        let credential = Credential::read(authorization(), macaroons()).map_err(Refusal::Malformed)?;
+        let credential = read_credential(head).map_err(Refusal::Malformed)?;
         let Some(credential) = credential else {
             return Err(if found.rule.skips_invoice() { Refusal::NotSoldHere } else { Refusal::Missing });
         };
@@ -186,29 +209,52 @@ impl Gate {
     ///
     /// `HEAD` and `OPTIONS` never mint: they are told the price.
     pub async fn answer(&self, refused: Refused, head: &Parts, client: &Client<'_>, now: Now) -> Answer {
-        let Refused { mut refusal, place } = refused;
+        let Refused { mut refusal, place, open } = refused;
         let found = place.and_then(|place| self.table.at(place));
-        let mut minted = None;
+        let (mut minted, mut offered) = (None, None);
         let asks_price = matches!(head.method, Method::HEAD | Method::OPTIONS);
         if let Some(found) = found.filter(|_| refusal.mints() && !asks_price) {
-            match self.challenge(found, client, now).await {
-                Ok(made) => minted = Some(made),
-                Err(error) => refusal = Refusal::NotMinted(error),
+            offered = open.and_then(|invoice| self.offer_again(head, &invoice, now));
+            if offered.is_none() {
+                match self.mint.offer(&self.keys, found, client.ip, now.unix, now.monotonic_ns).await {
+                    Ok(made) => minted = Some(made),
+                    Err(error) => refusal = Refusal::NotMinted(error),
+                }
             }
         }
-        let scene = Scene { refusal: &refusal, found, minted: minted.as_ref(), head };
+        let scene = Scene { refusal: &refusal, found, minted: offered.as_ref().or(minted.as_ref()), head };
         let response = render::response(&scene);
         let service_id = place.map(|place| place.service);
         Answer { response, refusal, service_id, minted: minted.map(|minted| minted.price) }
     }
 
-    async fn challenge(
-        &self,
-        found: Found<'_>,
-        client: &Client<'_>,
-        now: Now,
-    ) -> Result<crate::Minted, MintRefusal> {
-        self.mint.offer(&self.keys, found, client.ip, now.unix, now.monotonic_ns).await
+    /// The challenge that the token in `head` was bought by, told again. `None` where it is of no use any more.
+    fn offer_again(&self, head: &Parts, invoice: &Invoice, now: Now) -> Option<Minted> {
+        let is_payable = invoice.network() == self.mint.network && !invoice.is_expired(now.unix);
+        let price = invoice.amount().filter(|_| is_payable)?;
+        let credential = read_credential(head).ok()??;
+        let token = l402::verify(credential, &*self.keys).ok()?;
+        if token.payment_hash() != invoice.payment_hash() {
+            return None;
+        }
+        let token = self.without_preimage(&token)?;
+        if token.as_bytes().len() > TOKEN_BYTES_TOLD_AGAIN {
+            return None;
+        }
+        let challenge = Challenge { token, invoice: invoice.text().to_owned() };
+        Some(Minted { challenge, price, expires_at: invoice.expires_at() })
+    }
+
+    /// The token as it was before its holder put the preimage inside, as clients of gRPC do. That restricts nothing, so
+    /// nothing is widened without it; every other caveat stays.
+    fn without_preimage(&self, token: &VerifiedToken) -> Option<Macaroon> {
+        let view = token.macaroon();
+        let others = || view.caveats().map(|caveat| caveat.identifier).filter(|text| !is_preimage(text));
+        if others().count() == view.caveat_count() {
+            return Some(view.to_owned());
+        }
+        let key = self.keys.root_key(token.identifier())?;
+        Macaroon::mint(&key, str::from_utf8(view.location()).ok()?, view.identifier(), others()).ok()
     }
 
     /// Completes an upstream's reply: nothing that was paid for may be kept by a shared cache, and a page that may call
@@ -224,6 +270,23 @@ impl Gate {
             cors.allow(admission.origin.as_ref(), reply);
         }
     }
+}
+
+fn authorization_lines(head: &Parts) -> impl Iterator<Item = &[u8]> {
+    head.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes)
+}
+
+fn macaroon_lines(head: &Parts) -> impl Iterator<Item = &[u8]> {
+    MACAROON_HEADERS.iter().flat_map(|name| head.headers.get_all(*name)).map(HeaderValue::as_bytes)
+}
+
+fn is_preimage(caveat: &[u8]) -> bool {
+    caveat.starts_with(b"preimage=")
+}
+
+/// Step 2: the credential in the head, if there is one.
+fn read_credential(head: &Parts) -> Result<Option<Credential>, CredentialError> {
+    Credential::read(authorization_lines(head), macaroon_lines(head))
 }
 
 /// Methods of RFC 9110 section 9.3 and RFC 5789 that are end-to-end.

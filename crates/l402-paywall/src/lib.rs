@@ -7,9 +7,10 @@
 //! 2. [`l402::Credential::read`], [`l402::verify`] and [`l402::clear`]: headers to an [`l402::Permit`];
 //! 3. [`Gate::admit`] runs these steps and returns an [`Admission`], the only thing a proxy may forward with,
 //!    or a [`Refusal`];
-//! 4. [`Gate::answer`] turns a refusal into a response, minting a challenge where the refusal asks for one.
+//! 4. where the seller asks for settled payments, [`Gate::confirm`] asks a [`SettlementCheck`];
+//! 5. [`Gate::answer`] turns a refusal into a response, minting a challenge where the refusal asks for one.
 //!
-//! This crate names no runtime, no server and no database: time, entropy and the node come in as arguments.
+//! This crate names no server and no database: time, entropy, the node and the store come in as arguments.
 
 mod admission;
 mod cors;
@@ -23,6 +24,7 @@ mod recent;
 mod refusal;
 mod render;
 mod route;
+mod settled;
 mod spec;
 
 pub use admission::{Admission, Outcome, Receipt};
@@ -35,6 +37,7 @@ pub use path::{CanonicalPath, PathOddities, PathProblem};
 pub use refusal::{Refusal, Refused};
 pub use render::Form;
 pub use route::{Found, RouteTable, Rule, Service};
+pub use settled::{FeedPosition, SettlementCheck, SettlementStore, SettlementTotals, StoreError, Unsettled};
 pub use spec::{
     AccessMode, HostPattern, PathPattern, PatternError, ProblemKind, RouteSpec, ServiceSpec, SpecProblem,
 };

@@ -8,7 +8,8 @@ use crate::{
 };
 use l402::{Challenge, Identifier, MintError, TokenId};
 use l402_lightning::{
-    Expected, Invoice, InvoiceRequest, Invoicer, InvoicerError, KeyControl, MilliSat, Network,
+    Expected, Invoice, InvoiceRequest, Invoicer, InvoicerCapabilities, InvoicerError, KeyControl, MilliSat,
+    Network,
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -111,12 +112,21 @@ impl Mint {
         now: u64,
         now_ns: u64,
     ) -> Result<Minted, MintRefusal> {
-        self.limiter.take(&self.limits, client, found.service.name().as_str(), now_ns).map_err(
-            |reached| match reached {
-                LimitReached::Network { retry_secs } => MintRefusal::Limited { retry_secs },
-                LimitReached::Budget { retry_secs } => MintRefusal::Budget { retry_secs },
-            },
-        )?;
+        self.limit(found, client, now_ns)?;
+        self.issue(keys, found, now).await
+    }
+
+    /// Takes one challenge from the client's, the service's and the gateway's budget.
+    fn limit(&self, found: Found<'_>, client: IpAddr, now_ns: u64) -> Result<(), MintRefusal> {
+        let taken = self.limiter.take(&self.limits, client, found.service.name().as_str(), now_ns);
+        taken.map_err(|reached| match reached {
+            LimitReached::Network { retry_secs } => MintRefusal::Limited { retry_secs },
+            LimitReached::Budget { retry_secs } => MintRefusal::Budget { retry_secs },
+        })
+    }
+
+    /// Makes a challenge that a budget was spent on.
+    async fn issue(&self, keys: &KeyRing, found: Found<'_>, now: u64) -> Result<Minted, MintRefusal> {
         let price = found.rule.price().filter(|price| price.as_msat() > 0).ok_or(MintRefusal::NoPrice)?;
         let token_id = self.draw_token_id(keys);
         let invoice = self.invoice(keys, &token_id, price, found, now).await?;
@@ -143,16 +153,20 @@ impl Mint {
         found: Found<'_>,
         now: u64,
     ) -> Result<Invoice, MintRefusal> {
-        let chooses = self.invoicer.capabilities().key_control == KeyControl::Preimage;
+        let InvoicerCapabilities { key_control, terms, .. } = self.invoicer.capabilities();
+        let chooses = key_control == KeyControl::Preimage;
         let request = InvoiceRequest {
             amount: price,
             expiry_secs: self.invoice_expiry_secs,
             description: format!("L402 {}", found.service.name()),
             preimage: chooses.then(|| keys.preimage_key().preimage(token_id)),
         };
-        let node = |error| MintRefusal::Node { error, retry_secs: NODE_RETRY_SECS };
+        let node = |error| match error {
+            InvoicerError::Resting { retry_secs } => MintRefusal::Node { error, retry_secs },
+            error => MintRefusal::Node { error, retry_secs: NODE_RETRY_SECS },
+        };
         let invoice = self.invoicer.create(request.clone()).await.map_err(node)?;
-        let expected = Expected { request: &request, network: self.network, now };
+        let expected = Expected { request: &request, network: self.network, now, terms };
         l402_lightning::check(&invoice, &expected).map_err(|lie| node(InvoicerError::Lied(lie)))?;
         Ok(invoice)
     }

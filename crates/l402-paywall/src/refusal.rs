@@ -1,8 +1,10 @@
 //! Every reason for which a request does not reach the upstream, or its answer does not reach the client.
 
-use crate::{mint::MintRefusal, path::PathProblem, route::Place};
+use crate::{mint::MintRefusal, path::PathProblem, route::Place, settled::Unsettled};
 use http::StatusCode;
 use l402::{ClearError, CredentialError, VerifyError};
+use l402_lightning::{Invoice, InvoicerError};
+use std::sync::Arc;
 
 /// A closed set; [`Gate::answer`](crate::Gate::answer) is the one place that turns it into a response.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -22,6 +24,9 @@ pub enum Refusal {
     /// The token does not allow this request.
     #[error("the token does not allow this request: {0}")]
     NotAllowed(ClearError),
+    /// The payment is proven, and the node does not know it as settled.
+    #[error(transparent)]
+    Unsettled(Unsettled),
     /// A challenge was due and could not be made.
     #[error(transparent)]
     NotMinted(MintRefusal),
@@ -68,12 +73,14 @@ pub enum Refusal {
 pub struct Refused {
     pub(crate) refusal: Refusal,
     pub(crate) place: Option<Place>,
+    /// What the token of an unsettled payment was bought by, while that can still be paid.
+    pub(crate) open: Option<Arc<Invoice>>,
 }
 
 impl Refused {
     /// A refusal before any service was found.
     pub fn before_routing(refusal: Refusal) -> Self {
-        Self { refusal, place: None }
+        Self { refusal, place: None, open: None }
     }
 
     /// The reason.
@@ -98,6 +105,9 @@ impl Refusal {
             Self::Unproven(VerifyError::Signature) => "invalid_token",
             Self::Unproven(VerifyError::ThirdParty) => "third_party_caveat",
             Self::NotAllowed(error) => clear_reason(*error),
+            Self::Unsettled(Unsettled::Open) => "unsettled",
+            Self::Unsettled(Unsettled::NodeSilent(_)) => "node_unavailable",
+            Self::Unsettled(Unsettled::Store(_)) => "store_unavailable",
             Self::NotMinted(error) => mint_reason(error),
             Self::Preflight => "preflight",
             Self::NoRoute => "no_route",
@@ -127,12 +137,13 @@ impl Refusal {
             | Self::Malformed(_)
             | Self::NotSoldHere
             | Self::Unproven(VerifyError::Preimage | VerifyError::ThirdParty) => StatusCode::UNAUTHORIZED,
-            Self::Missing | Self::Unproven(VerifyError::Signature) | Self::NotAllowed(_) => {
-                StatusCode::PAYMENT_REQUIRED
-            }
+            Self::Missing
+            | Self::Unproven(VerifyError::Signature)
+            | Self::NotAllowed(_)
+            | Self::Unsettled(Unsettled::Open) => StatusCode::PAYMENT_REQUIRED,
             Self::NotMinted(MintRefusal::Limited { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotMinted(MintRefusal::Token(_)) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotMinted(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotMinted(_) | Self::Unsettled(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Preflight => StatusCode::NO_CONTENT,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Path(_) | Self::Framing(_) => StatusCode::BAD_REQUEST,
@@ -169,6 +180,10 @@ impl Refusal {
                 | MintRefusal::Node { retry_secs, .. },
             ) => Some(*retry_secs),
             Self::NotMinted(MintRefusal::NoPrice) => Some(60),
+            Self::Unsettled(Unsettled::NodeSilent(InvoicerError::Resting { retry_secs })) => {
+                Some(*retry_secs)
+            }
+            Self::Unsettled(Unsettled::NodeSilent(_) | Unsettled::Store(_)) => Some(5),
             Self::Busy => Some(1),
             _ => None,
         }

@@ -6,12 +6,13 @@ use crate::{
     listener::{Engine, EngineError, EngineSettings, TlsError},
     ops::{self, Readyz},
     proxy::{Shared, Snapshot, SnapshotError},
-    start::{KeysError, NodeError, RunningNode, build_gate, open_keys, read_keys},
+    start::{
+        KeysError, NeedsRestart, NodeError, RunningNode, Till, TillReport, build_gate, open_keys, read_keys,
+    },
     telemetry::Telemetry,
 };
 use arc_swap::ArcSwap;
-use l402_paywall::{KeyFile, RouteTable};
-use serde_json::json;
+use l402_paywall::{KeyFile, RouteTable, StoreError};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -19,7 +20,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Samples of durations are folded this often, scraped or not; they would pile up otherwise.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a gateway did not start, or did not take a new configuration.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,12 @@ pub enum StartError {
     /// The node does not run.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// The store of settlements cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What changed cannot change while the gateway runs.
+    #[error(transparent)]
+    NeedsRestart(#[from] NeedsRestart),
     /// An upstream's TLS cannot be set up.
     #[error(transparent)]
     Upstream(#[from] SnapshotError),
@@ -65,13 +72,15 @@ impl StartError {
             Self::Engine(EngineError::Bind { error, .. })
             | Self::Ops { error, .. }
             | Self::Node(NodeError::Wallet { error, .. }) => Some(in_use(error).to_owned()),
+            Self::Node(NodeError::Open { error, .. }) => Some(error.hint()),
             Self::Upstream(_) => {
                 Some("check `upstream`, `upstream_ca` and the system's certificates".to_owned())
             }
             Self::Certificate(_) | Self::Engine(EngineError::Tls { .. }) => {
                 Some("both files are PEM: the certificate with its chain, and its private key".to_owned())
             }
-            Self::Engine(EngineError::Worker(_)) | Self::Config(_) => None,
+            Self::Store(error) => Some(error.hint().to_owned()),
+            Self::Engine(EngineError::Worker(_)) | Self::Config(_) | Self::NeedsRestart(_) => None,
         }
     }
 }
@@ -79,7 +88,7 @@ impl StartError {
 /// A gateway that serves.
 pub struct Gateway {
     engine: Engine,
-    node: RunningNode,
+    till: Till,
     ops: Option<(SocketAddr, JoinHandle<()>)>,
     upkeep: JoinHandle<()>,
     listeners: Vec<Listener>,
@@ -124,7 +133,9 @@ impl Gateway {
         telemetry: Arc<Telemetry>,
         workers: usize,
     ) -> Result<Self, StartError> {
-        let gate = build_gate(take_routes(&mut config), &config, keys, &node.invoicer, None);
+        let till = Till::open(&config, node, &telemetry)?;
+        let payee = till.payee(&config.lightning)?;
+        let gate = build_gate(take_routes(&mut config), &config, keys, payee, None);
         let snapshot = Snapshot::new(gate, &config, None)?;
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -139,12 +150,12 @@ impl Gateway {
             connections: config.limits.connections,
         };
         let ops = match config.ops {
-            Some(address) => Some(start_ops(address, &telemetry, node.wallet.is_some()).await?),
+            Some(address) => Some(start_ops(address, &telemetry, &till).await?),
             None => None,
         };
         let engine = Engine::start(shared, &settings)?;
-        let upkeep = tokio::spawn(keep_up(Arc::clone(&telemetry)));
-        Ok(Self { engine, node, ops, upkeep, listeners: config.listeners, telemetry })
+        let upkeep = tokio::spawn(keep_up(Arc::clone(&telemetry), till.upkeep()));
+        Ok(Self { engine, till, ops, upkeep, listeners: config.listeners, telemetry })
     }
 
     /// Where buyers connect, in the order of the config.
@@ -164,7 +175,7 @@ impl Gateway {
 
     /// Where the loopback node's wallet is served.
     pub fn wallet(&self) -> Option<SocketAddr> {
-        self.node.wallet
+        self.till.node().wallet
     }
 
     /// Counters and access log.
@@ -179,7 +190,8 @@ impl Gateway {
         let shared = self.engine.shared();
         let previous = shared.snapshot.load_full();
         let routes = take_routes(&mut config);
-        let gate = build_gate(routes, &config, &keys, &self.node.invoicer, Some(&previous.gate));
+        let payee = self.till.payee(&config.lightning)?;
+        let gate = build_gate(routes, &config, &keys, payee, Some(&previous.gate));
         let addresses = |listeners: &[Listener]| listeners.iter().map(|l| l.address).collect::<Vec<_>>();
         let keeps_addresses = addresses(&config.listeners) == addresses(&self.listeners);
         if !keeps_addresses {
@@ -198,7 +210,7 @@ impl Gateway {
         let engine = self.engine;
         // A panic in a worker has printed itself.
         let _ = tokio::task::spawn_blocking(move || engine.drain(DRAIN_LIMIT)).await;
-        self.node.stop().await;
+        self.till.close().await;
         self.upkeep.abort();
         if let Some((_, ops)) = self.ops {
             ops.abort();
@@ -220,10 +232,11 @@ fn take_routes(config: &mut Config) -> RouteTable {
     std::mem::take(&mut config.routes)
 }
 
-async fn keep_up(telemetry: Arc<Telemetry>) {
+async fn keep_up(telemetry: Arc<Telemetry>, tell: impl Fn()) {
     let mut tick = tokio::time::interval(UPKEEP_EVERY);
     loop {
         tick.tick().await;
+        tell();
         telemetry.meters.upkeep();
     }
 }
@@ -231,15 +244,17 @@ async fn keep_up(telemetry: Arc<Telemetry>) {
 async fn start_ops(
     address: SocketAddr,
     telemetry: &Arc<Telemetry>,
-    is_loopback: bool,
+    till: &Till,
 ) -> Result<(SocketAddr, JoinHandle<()>), StartError> {
     let ops_error = |error| StartError::Ops { address, error };
     let listener = TcpListener::bind(address).await.map_err(ops_error)?;
     let bound = listener.local_addr().map_err(ops_error)?;
-    let node = if is_loopback { "loopback" } else { "lightning" };
-    let readiness = Arc::new(move || Readyz {
-        ready: true,
-        parts: json!({ "config": "loaded", "node": { "backend": node, "state": "up" } }),
+    let report = till.reporter();
+    let readiness = Arc::new(move || {
+        let TillReport { mut parts, works } = report();
+        parts["config"] = "loaded".into();
+        // A node that is down stops sales, not service.
+        Readyz { ready: works, parts }
     });
     Ok((bound, tokio::spawn(ops::serve(listener, Arc::clone(telemetry), readiness))))
 }

@@ -3,6 +3,7 @@
 //! - [`VirtualClock`] and [`SeededEntropy`]: time and chance as arguments.
 //! - [`World`]: a loopback node with its wallet door open on a port of its own.
 //! - [`Upstream`]: the API behind a gateway, which records what reaches it and answers as it is told.
+//! - [`contract`]: what every Lightning backend has to keep, as scenarios that run over all of them.
 //! - [`Seller`]: the other side for a buyer: it sells by L402, in every spelling, and cheats in every way it is told.
 //!
 //! Everything listens on 127.0.0.1, on ports that the system chooses, on threads of its own, so that it serves
@@ -13,6 +14,7 @@
 mod background;
 mod body;
 mod clock;
+pub mod contract;
 mod entropy;
 mod seller;
 mod upstream;

@@ -72,7 +72,7 @@ fn a_wallet_behind_tls_is_trusted_by_its_certificate() {
         let ending = world.get(&["--json", "--wallet", wallet, &shop.at("/paid")]).expect(4);
         ending.report()["error"].as_str().unwrap().to_owned()
     };
-    assert!(error(&wallet).contains("cannot be reached"));
+    assert!(error(&wallet).contains("certificate is not the one that is trusted"));
     assert!(error(&format!("{wallet}?cert=tls.cert")).contains("404"));
     assert_eq!(world.payments(), 0);
 }

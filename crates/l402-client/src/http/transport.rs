@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::payload::{Payload, PayloadError};
-use crate::tls::{Trust, TrustError};
+use l402_tls::{Trust, TrustError};
 
 /// Limits on waiting. There is none on the whole exchange: a long download is no fault.
 #[derive(Debug, Clone, Copy)]

@@ -133,7 +133,7 @@ impl<N: Deref<Target = LoopbackNode>> InFlight<N> {
         if let Some(reason) = hopeless {
             return Err(node.ledger.fail(&record, reason).into());
         }
-        node.ledger.begin(record)?;
+        node.ledger.begin(record, node.knobs.reserve())?;
         Ok(Self { node, payment_hash, plan })
     }
 
@@ -145,10 +145,11 @@ impl<N: Deref<Target = LoopbackNode>> InFlight<N> {
         }
     }
 
-    /// Waits out the payment and ends it. Dropped before that, it ends all the same: a caller that goes away does
-    /// not stop a payment.
+    /// Waits out the payment and ends it. Dropped before that, it ends all the same, unless it is held: a caller that
+    /// goes away does not stop a payment.
     pub(super) async fn finish(self) -> Result<Result<PaymentAnswer, PayRefusal>, Interruption> {
         self.plan.delay().await;
+        self.node.knobs.until_released().await;
         let record = self.node.ledger.commit(self.payment_hash, self.node.now());
         self.plan.after().await?;
         Ok(match record {
@@ -161,7 +162,9 @@ impl<N: Deref<Target = LoopbackNode>> InFlight<N> {
 
 impl<N: Deref<Target = LoopbackNode>> Drop for InFlight<N> {
     fn drop(&mut self) {
-        self.node.ledger.commit(self.payment_hash, self.node.now());
+        if !self.node.knobs.is_holding() {
+            self.node.ledger.commit(self.payment_hash, self.node.now());
+        }
     }
 }
 
@@ -188,7 +191,7 @@ impl Payer for LoopbackNode {
                 PaymentState::Succeeded(paid) => Ok(paid),
                 PaymentState::Failed(reason) => Err(PayError::Failed(reason)),
                 PaymentState::InFlight | PaymentState::Unknown => {
-                    Err(PayError::OutcomeUnknown(UnknownCause::Garbled))
+                    Err(PayError::OutcomeUnknown(UnknownCause::Garbled { field: "invoice" }))
                 }
             }
         })

@@ -9,6 +9,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// The faults of a node, one [`Knob`] for each thing it can be asked. They work the same through the traits and
 /// through the wallet door, where they show as LND would show them.
@@ -17,9 +18,14 @@ pub struct Knobs {
     create: Knob<WrongInvoice>,
     lookup: Knob<WrongState>,
     settlements: Knob<Infallible>,
+    cancel: Knob<Infallible>,
+    probe: Knob<Infallible>,
     pay: Knob<WrongPayment>,
     track: Knob<WrongTrack>,
     fee_msat: AtomicU64,
+    reserve_msat: AtomicU64,
+    /// Whether payments that have begun stay in flight.
+    holding: watch::Sender<bool>,
 }
 
 impl Knobs {
@@ -28,7 +34,7 @@ impl Knobs {
         &self.create
     }
 
-    /// Faults in looking up an invoice.
+    /// Faults in looking up an invoice, and in handing it out again.
     pub fn lookup(&self) -> &Knob<WrongState> {
         &self.lookup
     }
@@ -36,6 +42,16 @@ impl Knobs {
     /// Faults in the settlement feed. [`Fault::Duplicate`] reports each settlement twice.
     pub fn settlements(&self) -> &Knob<Infallible> {
         &self.settlements
+    }
+
+    /// Faults in withdrawing an invoice.
+    pub fn cancel(&self) -> &Knob<Infallible> {
+        &self.cancel
+    }
+
+    /// Faults in saying how the node is.
+    pub fn probe(&self) -> &Knob<Infallible> {
+        &self.probe
     }
 
     /// Faults in paying.
@@ -58,14 +74,48 @@ impl Knobs {
         MilliSat::from_msat(self.fee_msat.load(Ordering::Relaxed))
     }
 
-    /// Takes every fault and delay back, and the fee.
+    /// What the wallet has to keep: it pays with the rest. Nothing at first.
+    pub fn set_reserve(&self, reserve: MilliSat) {
+        self.reserve_msat.store(reserve.as_msat(), Ordering::Relaxed);
+    }
+
+    /// What the wallet has to keep.
+    pub fn reserve(&self) -> MilliSat {
+        MilliSat::from_msat(self.reserve_msat.load(Ordering::Relaxed))
+    }
+
+    /// From now on payments that begin stay in flight, whoever waits for them or goes away, until
+    /// [`LoopbackNode::release_payments`](super::LoopbackNode::release_payments).
+    pub fn hold_payments(&self) {
+        self.holding.send_replace(true);
+    }
+
+    pub(super) fn let_payments_go(&self) {
+        self.holding.send_replace(false);
+    }
+
+    /// Whether payments stay in flight.
+    pub(super) fn is_holding(&self) -> bool {
+        *self.holding.borrow()
+    }
+
+    /// Waits until payments no longer stay in flight.
+    pub(super) async fn until_released(&self) {
+        // The sender lives as long as the knobs that are borrowed here.
+        let _ = self.holding.subscribe().wait_for(|holding| !holding).await;
+    }
+
+    /// Takes every fault and delay back, the fee and the reserve. Payments that are held stay so.
     pub fn clear(&self) {
         self.create.clear();
         self.lookup.clear();
         self.settlements.clear();
+        self.cancel.clear();
+        self.probe.clear();
         self.pay.clear();
         self.track.clear();
         self.set_fee(MilliSat::ZERO);
+        self.set_reserve(MilliSat::ZERO);
     }
 }
 

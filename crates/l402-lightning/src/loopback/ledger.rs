@@ -68,6 +68,7 @@ struct OpenInvoice {
     text: Box<str>,
     expires_at: u64,
     add_index: u64,
+    cancelled: bool,
 }
 
 /// A payment that failed.
@@ -143,7 +144,9 @@ impl Ledger {
             records.open.remove(&oldest);
         }
         records.open_order.push_back(hash);
-        records.open.insert(hash, OpenInvoice { text, expires_at, add_index: records.added });
+        records
+            .open
+            .insert(hash, OpenInvoice { text, expires_at, add_index: records.added, cancelled: false });
         debug_assert!(
             records.open.len() == records.open_order.len() && records.open.len() <= OPEN_INVOICES_MAX
         );
@@ -167,12 +170,29 @@ impl Ledger {
         }
         let open = open?;
         let expired = now >= open.expires_at && !records.in_flight.contains_key(&hash);
-        let state = if expired { InvoiceState::Expired } else { InvoiceState::Open };
+        let state = match (open.cancelled, expired) {
+            (true, _) => InvoiceState::Cancelled,
+            (false, true) => InvoiceState::Expired,
+            (false, false) => InvoiceState::Open,
+        };
         Some(InvoiceEntry { text: open.text.clone(), state, add_index, payment: None })
     }
 
+    /// Withdraws an invoice; `false` if it is paid or being paid.
+    pub(super) fn cancel(&self, hash: PaymentHash) -> bool {
+        let mut records = self.lock();
+        if records.paying(hash) {
+            return false;
+        }
+        if let Some(open) = records.open.get_mut(&hash) {
+            open.cancelled = true;
+        }
+        true
+    }
+
     /// Begins a payment: from here on it is in flight, and whatever it costs has left the wallet.
-    pub(super) fn begin(&self, record: PaymentRecord) -> Result<(), NoBeginning> {
+    /// The wallet keeps `reserve`.
+    pub(super) fn begin(&self, record: PaymentRecord, reserve: MilliSat) -> Result<(), NoBeginning> {
         let mut records = self.lock();
         let hash = record.payment_hash;
         if let Some(payment) = records.payment_mut(hash) {
@@ -183,8 +203,13 @@ impl Ledger {
             payment.attempts = payment.attempts.saturating_add(1);
             return Err(NoBeginning::InTransition);
         }
+        if records.open.get(&hash).is_some_and(|open| open.cancelled) {
+            return Err(records.fail(&record, FailureReason::IncorrectPaymentDetails));
+        }
         let cost = record.amount.checked_add(record.fee);
-        let Some(balance) = cost.and_then(|cost| records.balance.checked_sub(cost)) else {
+        let Some(balance) =
+            cost.and_then(|cost| records.balance.checked_sub(cost)).filter(|balance| *balance >= reserve)
+        else {
             return Err(records.fail(&record, FailureReason::InsufficientBalance));
         };
         if records.payments.len() + records.in_flight.len() >= PAYMENTS_MAX {
@@ -208,18 +233,23 @@ impl Ledger {
         records.fail(record, reason)
     }
 
-    /// Ends a payment in flight: it has succeeded.
+    /// Ends a payment in flight: it has succeeded. Gives the payment, also if it had ended before.
     pub(super) fn commit(&self, hash: PaymentHash, now: u64) -> Option<PaymentRecord> {
         let mut records = self.lock();
-        let mut record = records.in_flight.remove(&hash)?;
-        record.settled_at = now;
-        record.index = records.payments.len() as u64 + 1;
-        let place = records.payments.len();
-        records.by_hash.insert(hash, place);
-        records.payments.push(record.clone());
-        debug_assert_eq!(records.by_hash.len(), records.payments.len());
-        self.settled.send_replace(record.index);
-        Some(record)
+        if let Some(record) = records.in_flight.remove(&hash) {
+            self.settled.send_replace(records.settle(record, now));
+        }
+        records.payment(hash).cloned()
+    }
+
+    /// Ends every payment in flight: they have succeeded, those first that began first.
+    pub(super) fn commit_all(&self, now: u64) {
+        let mut records = self.lock();
+        let mut ended: Vec<_> = records.in_flight.drain().map(|(_, record)| record).collect();
+        ended.sort_by_key(|record| record.created_at);
+        for record in ended {
+            self.settled.send_replace(records.settle(record, now));
+        }
     }
 
     /// What is known about a payment.
@@ -277,6 +307,10 @@ impl Ledger {
         self.lock().open.len()
     }
 
+    pub(super) fn issued_invoices(&self) -> u64 {
+        self.lock().added
+    }
+
     fn lock(&self) -> MutexGuard<'_, Records> {
         // No method panics between two assignments that belong together.
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
@@ -294,6 +328,18 @@ impl Records {
 
     fn paying(&self, hash: PaymentHash) -> bool {
         self.by_hash.contains_key(&hash) || self.in_flight.contains_key(&hash)
+    }
+
+    /// Adds a payment that has ended and returns its number.
+    fn settle(&mut self, mut record: PaymentRecord, now: u64) -> u64 {
+        record.settled_at = now;
+        let place = self.payments.len();
+        record.index = place as u64 + 1;
+        let index = record.index;
+        self.by_hash.insert(record.payment_hash, place);
+        self.payments.push(record);
+        debug_assert_eq!(self.by_hash.len(), self.payments.len());
+        index
     }
 
     fn fail(&mut self, record: &PaymentRecord, reason: FailureReason) -> NoBeginning {

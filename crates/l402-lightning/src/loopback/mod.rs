@@ -30,7 +30,7 @@ pub use wallet::{WalletDoorError, serve_wallet};
 use crate::{MilliSat, NodeId};
 use keys::NodeKeys;
 use l402::PaymentHash;
-use ledger::Ledger;
+use ledger::{Ledger, PaymentEntry};
 use std::{
     fmt,
     sync::{
@@ -94,6 +94,11 @@ impl LoopbackNode {
         self.ledger.payment(payment_hash)
     }
 
+    /// Whether a payment with this hash has begun and not ended.
+    pub fn is_in_flight(&self, payment_hash: PaymentHash) -> bool {
+        matches!(self.ledger.entry(payment_hash), PaymentEntry::InFlight(_))
+    }
+
     /// What its wallet has left. It starts with [`WALLET_START`]; payments to itself leave it, like any other.
     pub fn balance(&self) -> MilliSat {
         self.ledger.balance()
@@ -102,6 +107,17 @@ impl LoopbackNode {
     /// Unpaid invoices that it remembers: never more than [`OPEN_INVOICES_MAX`].
     pub fn open_invoices(&self) -> usize {
         self.ledger.open_invoices()
+    }
+
+    /// Invoices that it has issued, whatever became of them.
+    pub fn issued_invoices(&self) -> u64 {
+        self.ledger.issued_invoices()
+    }
+
+    /// Lets payments succeed that were held by [`Knobs::hold_payments`], and holds no more.
+    pub fn release_payments(&self) {
+        self.knobs.let_payments_go();
+        self.ledger.commit_all(self.now());
     }
 
     /// The time by its clock, in unix seconds.

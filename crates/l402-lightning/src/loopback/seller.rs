@@ -7,8 +7,9 @@ use super::{
     writer::{DESCRIPTION_BYTES_MAX, Draft},
 };
 use crate::{
-    AmountUnit, BoxFuture, Invoice, InvoiceRequest, InvoiceState, Invoicer, InvoicerCapabilities,
-    InvoicerError, KeyControl, MilliSat, Network, Settlement, SettlementFeed, Unsupported, UntrustedText,
+    AmountUnit, BoxFuture, Expected, Invoice, InvoiceRequest, InvoiceState, Invoicer, InvoicerCapabilities,
+    InvoicerError, KeyControl, MilliSat, Network, NodeStatus, SETTLEMENTS_MAX, Settlement, SettlementFeed,
+    Terms, Unsupported, UntrustedText, check,
 };
 use l402::PaymentHash;
 
@@ -105,10 +106,22 @@ impl LoopbackNode {
             news.changed().await.map_err(|_| Interruption::Cut)?;
         };
         if plan.duplicates() {
-            settlements = settlements.into_iter().flat_map(|settlement| [settlement; 2]).collect();
+            let twice = settlements.into_iter().flat_map(|settlement| [settlement; 2]);
+            settlements = twice.take(SETTLEMENTS_MAX).collect();
         }
         plan.after().await?;
         Ok(settlements)
+    }
+
+    /// The invoice that an equal request made, while it can be paid.
+    fn created_before(&self, request: &InvoiceRequest) -> Option<Invoice> {
+        let hash = request.preimage.as_ref()?.payment_hash();
+        let entry = self.ledger.invoice(hash, self.now())?;
+        let invoice = Invoice::parse(&entry.text).ok().filter(|_| entry.state == InvoiceState::Open)?;
+        // It is open, so only its terms are in question, not its age.
+        let (network, now) = (Network::Regtest, invoice.created_at());
+        let expected = Expected { request, network, now, terms: Terms::Caller };
+        check(&invoice, &expected).is_ok().then_some(invoice)
     }
 
     /// A preimage of the node's own choice, never the same twice.
@@ -125,13 +138,20 @@ impl Invoicer for LoopbackNode {
             amount_unit: AmountUnit::MilliSat,
             description_bytes_max: DESCRIPTION_BYTES_MAX,
             settlement_feed: SettlementFeed::Live,
+            cancel: true,
+            terms: Terms::Caller,
         }
     }
 
     fn create(&self, request: InvoiceRequest) -> BoxFuture<'_, Result<Invoice, InvoicerError>> {
         Box::pin(async move {
             // Read back like any other node's answer: what cannot be read never leaves.
-            Ok(Invoice::parse(&self.create_text(&request).await?)?)
+            match self.create_text(&request).await {
+                Err(InvoicerError::Duplicate) => {
+                    self.created_before(&request).ok_or(InvoicerError::Duplicate)
+                }
+                text => Ok(Invoice::parse(&text?)?),
+            }
         })
     }
 
@@ -139,6 +159,46 @@ impl Invoicer for LoopbackNode {
         Box::pin(async move {
             let entry = self.find(payment_hash).await.map_err(error_of)?;
             Ok(entry.map_or(InvoiceState::Unknown, |entry| entry.state))
+        })
+    }
+
+    fn open_invoice(
+        &self,
+        payment_hash: PaymentHash,
+    ) -> BoxFuture<'_, Result<Option<Invoice>, InvoicerError>> {
+        Box::pin(async move {
+            let entry = self.find(payment_hash).await.map_err(error_of)?;
+            let open = entry.filter(|entry| entry.state == InvoiceState::Open);
+            Ok(open.map(|entry| Invoice::parse(&entry.text)).transpose()?)
+        })
+    }
+
+    fn cancel(&self, payment_hash: PaymentHash) -> BoxFuture<'_, Result<(), InvoicerError>> {
+        Box::pin(async move {
+            let plan = self.knobs.cancel().next();
+            plan.delay().await;
+            plan.before().await.map_err(error_of)?;
+            if !self.ledger.cancel(payment_hash) {
+                return Err(InvoicerError::Refused {
+                    message: UntrustedText::new("invoice already settled"),
+                });
+            }
+            plan.after().await.map_err(error_of)
+        })
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<NodeStatus, InvoicerError>> {
+        Box::pin(async move {
+            let plan = self.knobs.probe().next();
+            plan.delay().await;
+            plan.before().await.map_err(error_of)?;
+            plan.after().await.map_err(error_of)?;
+            Ok(NodeStatus {
+                network: Some(Network::Regtest),
+                synced: Some(true),
+                version: None,
+                clock: Some(self.now()),
+            })
         })
     }
 

@@ -67,7 +67,8 @@ fn problem(scene: &Scene<'_>, headers: &mut HeaderMap) -> Bytes {
     });
     if let Some(found) = scene.found {
         body["service"] = found.service.name().as_str().into();
-        if let Some(price) = found.rule.price().filter(|_| scene.refusal.mints()) {
+        let price = scene.minted.map(|minted| minted.price).or(found.rule.price());
+        if let Some(price) = price.filter(|_| scene.refusal.mints()) {
             body["price_msat"] = price.as_msat().into();
             body["price_sats"] = price.sats_rounded_up().into();
         }

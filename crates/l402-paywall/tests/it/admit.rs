@@ -169,7 +169,7 @@ fn a_token_of_a_retired_epoch_is_refused_and_one_of_a_kept_epoch_is_not() {
         let mint =
             Mint::new(house.node.clone(), Network::Regtest, Arc::new(crate::house::Counter::default()));
         let table = RouteTable::build(vec![service("weather", "/weather/")], "lsat").expect("a table");
-        Gate::new(GateParts { table, keys: Arc::new(KeyRing::new(file)), mint })
+        Gate::new(GateParts { table, keys: Arc::new(KeyRing::new(file)), mint, settlement: None })
     };
     let head = paid("/weather/today", &bought);
     assert!(gate(&file).admit(&head, &client(), at(crate::house::NOW)).is_ok());

@@ -5,7 +5,7 @@ use l402::{Macaroon, Name, Preimage, UnknownCaveats};
 use l402_lightning::{Invoice, MilliSat, Network, PayLimits, Payer, loopback::LoopbackNode};
 use l402_paywall::{
     AccessMode, Answer, Client, Entropy, Gate, GateParts, HostPattern, KeyFile, KeyRing, Mint, Now,
-    PathOddities, PathPattern, RouteSpec, RouteTable, ServiceSpec,
+    PathOddities, PathPattern, RouteSpec, RouteTable, ServiceSpec, SettlementCheck, SettlementStore,
 };
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -84,10 +84,29 @@ impl House {
     /// Houses with different seeds know nothing of each other's tokens.
     pub fn with_keys(services: Vec<ServiceSpec>, seed: u8) -> Self {
         let node = Arc::new(LoopbackNode::new([seed; 32], Arc::new(|| NOW)));
+        Self::assemble(services, seed, node, None)
+    }
+
+    /// A house that asks whether payments are settled.
+    pub fn settled(
+        services: Vec<ServiceSpec>,
+        node: Arc<LoopbackNode>,
+        store: Arc<dyn SettlementStore>,
+    ) -> Self {
+        let check = SettlementCheck::new(store, node.clone());
+        Self::assemble(services, 1, node, Some(Arc::new(check)))
+    }
+
+    fn assemble(
+        services: Vec<ServiceSpec>,
+        seed: u8,
+        node: Arc<LoopbackNode>,
+        settlement: Option<Arc<SettlementCheck>>,
+    ) -> Self {
         let keys = KeyFile::generate(NOW, &mut |bytes: &mut [u8]| bytes.fill(seed));
         let mint = Mint::new(node.clone(), Network::Regtest, Arc::new(Counter::default()));
         let table = RouteTable::build(services, &mint.location).expect("a table");
-        let gate = Gate::new(GateParts { table, keys: Arc::new(KeyRing::new(&keys)), mint });
+        let gate = Gate::new(GateParts { table, keys: Arc::new(KeyRing::new(&keys)), mint, settlement });
         Self { gate, node }
     }
 

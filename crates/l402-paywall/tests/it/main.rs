@@ -5,4 +5,5 @@
 mod admit;
 mod house;
 mod mint;
+mod settled;
 mod wire;

@@ -87,12 +87,22 @@ fn a_lying_node_never_gets_an_invoice_out_and_paid_tokens_stay_good() {
         unavailable(&house, &format!("{lie:?}"));
         assert_eq!(house.status(&crate::house::paid("/weather/today", &bought)), 200, "{lie:?}");
     }
-    for fault in [Fault::Fail(When::Before), Fault::Cut(When::After), Fault::Duplicate] {
+    for fault in [Fault::Fail(When::Before), Fault::Cut(When::After)] {
         house.node.knobs().create().set(fault);
         unavailable(&house, &format!("{fault:?}"));
     }
     house.node.knobs().clear();
     assert_eq!(house.answer_to(&get("/weather/today"), &other(200), now()).response.status(), 402);
+}
+
+#[test]
+fn an_invoice_that_the_node_had_made_already_is_sold() {
+    let house = weather();
+    house.node.knobs().create().set(Fault::Duplicate);
+    let answer = house.answer(&get("/weather/today"));
+    assert_eq!(answer.response.status(), 402);
+    let bought = house.pay(&answer);
+    assert_eq!(house.status(&crate::house::paid("/weather/today", &bought)), 200);
 }
 
 fn other(last: u8) -> Client<'static> {

@@ -4,6 +4,7 @@
 //! `docs/configuration.md` follow them.
 
 use super::{
+    node::LightningSection,
     place::{At, Place},
     problem::Fault,
     section::{
@@ -13,14 +14,14 @@ use super::{
     },
     tree::{Node, ScalarKind, Value},
     value::{
-        Address, Backend, Connections, FilePath, HeadSize, HostHeader, Location, Network, Origin, Pairs,
-        PassedHeader, PathOddity, Period, RewritePrefix, Seconds, SecretSource, Tier, UpstreamProtocol,
-        UpstreamUrl,
+        Address, Backend, BitcoinNetwork, Connections, FilePath, HeadSize, HostHeader, LedgerKind, Location,
+        Network, Origin, Pairs, PassedHeader, PathOddity, Period, RewritePrefix, Seconds, SecretSource, Tier,
+        UpstreamProtocol, UpstreamUrl,
     },
 };
 use http::Method;
 use l402::{Name, UnknownCaveats};
-use l402_lightning::MilliSat;
+use l402_lightning::{MilliSat, Proof};
 use l402_paywall::{AccessMode, HostPattern, PathPattern, Rate};
 
 section! {
@@ -32,6 +33,10 @@ section! {
         /// Where health (`/healthz`), readiness (`/readyz`) and metrics (`/metrics`) are answered. Keep it private: it
         /// is never served on the public listeners.
         ops: Address = Absent("not served"), "127.0.0.1:8404";
+        /// Where the gateway writes down what it must not forget: how far it has followed the node's settlements, and
+        /// with `lightning.settlement: settled` which invoices are settled. `sqlite` is the file `ledger.sqlite` in
+        /// `data_dir`. With `loopback` it is used only for `settled`.
+        ledger: LedgerKind = Default("sqlite"), "sqlite";
         /// Folder of what the gateway keeps; only its owner may read it (mode 0700). Made on first start.
         data_dir: FilePath = Default("./octroi-data"), "/var/lib/octroi";
         /// Where the master keys of all tokens are.
@@ -84,16 +89,20 @@ section! {
 }
 
 section! {
-    /// The Lightning node that is paid.
-    LightningSection {
+    /// The Lightning node that is paid. `backend` names its kind; the section of that name has its settings.
+    LightningKeys {
         /// Its kind. `loopback` is built in and settles without money: for trying things out and for tests.
-        backend: Backend = Required, "loopback";
-        /// Settings of the loopback node.
-        loopback: LoopbackSection = Defaults, "{ wallet: 127.0.0.1:8403 }";
+        backend: Backend = Required, "lnd";
+        /// The network its invoices are for; one for another network never leaves the gateway.
+        network: BitcoinNetwork = Absent("`mainnet`; `regtest` with `loopback`"), "regtest";
         /// Longest wait for an answer of the node.
         timeout: Period = Default("5s"), "5s";
         /// How long an invoice can be paid.
         invoice_expiry: Seconds = Default("10m"), "10m";
+        /// What proves a payment: the `preimage` by itself, or the preimage of an invoice that the node knows as `settled`.
+        settlement: Proof = Absent("`preimage` with `loopback`, `lnd` and `cln`; `settled` with the others"), "settled";
+        /// Settings of the loopback node.
+        loopback: LoopbackSection = Defaults, "{ wallet: 127.0.0.1:8403 }";
     }
 }
 

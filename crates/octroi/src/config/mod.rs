@@ -6,6 +6,7 @@
 
 mod check;
 mod file;
+mod node;
 mod place;
 mod problem;
 mod reference;
@@ -20,7 +21,8 @@ pub use problem::{Combination, ConfigError, Fault, FileFault, Found, Problem, Ur
 pub use reference::reference;
 pub use schema::schema;
 pub use settings::{
-    Config, KeySource, Lightning, Limits, Listener, Node, Timeouts, TlsFiles, Upstream, UpstreamTrust,
+    Config, KeySource, Lightning, Limits, Listener, Node, RemoteNode, Timeouts, TlsFiles, Upstream,
+    UpstreamTrust,
 };
 pub(crate) use value::REMOVED_HEADERS;
 pub use value::{HostHeader, UpstreamProtocol, UpstreamUrl};

@@ -1,7 +1,7 @@
 //! What can be wrong with a config: one closed list, each entry with its place and with what to do.
 
 use super::place::{Place, Step, spell};
-use l402_lightning::{AmountError, UntrustedText};
+use l402_lightning::{AmountError, Network, UntrustedText};
 use l402_paywall::{KeyFileError, PatternError};
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
@@ -243,6 +243,12 @@ pub enum Combination {
     PublicWithLoopback {
         /// The address.
         address: SocketAddr,
+    },
+    /// The loopback node is on regtest, whatever one may wish.
+    #[error("is {other}, and `lightning.backend: loopback` issues regtest invoices only; leave it out")]
+    LoopbackNetwork {
+        /// What was asked for.
+        other: Network,
     },
     /// Two listeners on one address.
     #[error("{address} is taken by `{other}` already; give each its own port")]

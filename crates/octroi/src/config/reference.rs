@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 /// Every section and key, as `octroi schema --markdown` prints them.
 pub fn reference() -> String {
     let mut page = String::new();
-    section("", &ConfigFile::TABLE, &mut page);
+    section("", ConfigFile::table(), &mut page);
     page
 }
 
@@ -29,7 +29,7 @@ fn section(path: &str, table: &Table, page: &mut String) {
     );
     for key in table.keys {
         let below = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
-        for (suffix, table) in sections(&(key.shape)()) {
+        for (suffix, table) in sections(&key.shape()) {
             section(&format!("{below}{suffix}"), table, page);
         }
     }
@@ -44,7 +44,7 @@ fn row(key: &Key, rows: &mut String) {
     };
     let cells = [
         format!("`{}`", key.name),
-        (key.shape)().expected(),
+        key.shape().expected(),
         default,
         format!("{} Example: `{}: {}`", text(key.doc), key.name, key.example),
     ];

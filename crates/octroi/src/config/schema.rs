@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 /// The schema, as `octroi schema` prints it and `docs/config.schema.json` keeps it.
 pub fn schema() -> Value {
-    let mut schema = section(&ConfigFile::TABLE);
+    let mut schema = section(ConfigFile::table());
     schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".to_owned(), json!("Octroi configuration"));
     Value::Object(schema)
@@ -34,7 +34,7 @@ fn section(table: &Table) -> Map<String, Value> {
 }
 
 fn property(key: &Key) -> Map<String, Value> {
-    let shape = (key.shape)();
+    let shape = key.shape();
     let mut schema = of(&shape);
     schema.insert("description".to_owned(), json!(text(key.doc)));
     if let Presence::Default(default) = key.presence {

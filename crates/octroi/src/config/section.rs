@@ -17,7 +17,26 @@ pub(super) struct Key {
     pub(super) presence: Presence,
     /// A value it could have, as it stands in a file.
     pub(super) example: &'static str,
-    pub(super) shape: fn() -> Shape,
+    pub(super) takes: Takes,
+}
+
+impl Key {
+    /// What it takes.
+    pub(super) fn shape(&self) -> Shape {
+        match self.takes {
+            Takes::Value(shape) => shape(),
+            Takes::Section(table) => Shape::Section(table),
+        }
+    }
+}
+
+/// Where the shape of a key's value is declared.
+#[derive(Clone, Copy)]
+pub(super) enum Takes {
+    /// By a type.
+    Value(fn() -> Shape),
+    /// By a table that no type stands for.
+    Section(&'static Table),
 }
 
 /// What the absence of a key means.
@@ -80,7 +99,10 @@ pub(super) trait FromNode: Sized {
 /// A section, as [`section!`] declares it.
 pub(super) trait Section: FromNode {
     /// Its keys, in the order of its fields.
-    const TABLE: Table;
+    fn table() -> &'static Table;
+
+    /// Reads its fields, after unknown and missing keys have been reported.
+    fn read(at: Place, entries: &Entries<'_>, reader: &mut Reader) -> Option<Self>;
 
     /// Where a key stands, or where the section begins if the key is not there.
     fn place_of(&self, key: &str) -> Place;
@@ -179,7 +201,7 @@ pub(super) struct Entries<'n> {
 }
 
 impl<'n> Entries<'n> {
-    fn of(&self, key: &str) -> Option<&'n Node> {
+    pub(super) fn of(&self, key: &str) -> Option<&'n Node> {
         self.given.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
@@ -202,16 +224,34 @@ macro_rules! section {
         }
 
         impl $crate::config::section::Section for $name {
-            const TABLE: $crate::config::section::Table = $crate::config::section::Table {
-                doc: concat!($($about, "\n"),+),
-                keys: &[$($crate::config::section::Key {
-                    name: stringify!($key),
-                    doc: concat!($($doc, "\n"),+),
-                    presence: $presence,
-                    example: $example,
-                    shape: <$type as $crate::config::section::FromNode>::shape,
-                }),+],
-            };
+            fn table() -> &'static $crate::config::section::Table {
+                static TABLE: $crate::config::section::Table = $crate::config::section::Table {
+                    doc: concat!($($about, "\n"),+),
+                    keys: &[$($crate::config::section::Key {
+                        name: stringify!($key),
+                        doc: concat!($($doc, "\n"),+),
+                        presence: $presence,
+                        example: $example,
+                        takes: $crate::config::section::Takes::Value(
+                            <$type as $crate::config::section::FromNode>::shape,
+                        ),
+                    }),+],
+                };
+                &TABLE
+            }
+
+            fn read(
+                at: $crate::config::place::Place,
+                entries: &$crate::config::section::Entries<'_>,
+                reader: &mut $crate::config::section::Reader,
+            ) -> Option<Self> {
+                let mut keys = Self::table().keys.iter();
+                Some(Self {
+                    at,
+                    // Fields are initialised in the order of their declaration, which is the order of the table.
+                    $($key: $crate::config::section::field(keys.next()?, entries, reader),)+
+                })
+            }
 
             fn place_of(&self, key: &str) -> $crate::config::place::Place {
                 let place = match key {
@@ -224,21 +264,16 @@ macro_rules! section {
 
         impl $crate::config::section::FromNode for $name {
             fn shape() -> $crate::config::section::Shape {
-                $crate::config::section::Shape::Section(&<Self as $crate::config::section::Section>::TABLE)
+                $crate::config::section::Shape::Section(<Self as $crate::config::section::Section>::table())
             }
 
             fn from_node(
                 node: &$crate::config::tree::Node,
                 reader: &mut $crate::config::section::Reader,
             ) -> Option<Self> {
-                let table = &<Self as $crate::config::section::Section>::TABLE;
-                let entries = reader.section(node, table)?;
-                let mut keys = table.keys.iter();
-                Some(Self {
-                    at: node.at,
-                    // Fields are initialised in the order of their declaration, which is the order of the table.
-                    $($key: $crate::config::section::field(keys.next()?, &entries, reader),)+
-                })
+                use $crate::config::section::Section as _;
+                let entries = reader.section(node, Self::table())?;
+                Self::read(node.at, &entries, reader)
             }
         }
     };

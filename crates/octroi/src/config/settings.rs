@@ -3,6 +3,7 @@
 use super::{HostHeader, UpstreamProtocol, UpstreamUrl};
 use http::HeaderName;
 use ipnet::IpNet;
+use l402_lightning::{Backend, Network, Proof, Settings};
 use l402_paywall::{KeyFile, MintLimits, RouteTable};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -62,25 +63,50 @@ pub enum KeySource {
     Secret(KeyFile),
 }
 
-/// The node that is paid, and how long to wait for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The node that is paid, and what is expected of it.
+#[derive(Clone, Debug)]
 pub struct Lightning {
     /// Which node.
     pub node: Node,
+    /// The network of its invoices.
+    pub network: Network,
     /// Longest wait for an answer.
     pub timeout: Duration,
     /// Seconds in which an invoice can be paid.
     pub invoice_expiry_secs: u32,
+    /// What proves a payment.
+    pub proof: Proof,
 }
 
 /// A kind of node, with what it needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Node {
     /// The built-in node that settles without money.
     Loopback {
         /// Where wallets pay; always a loopback address.
         wallet: SocketAddr,
     },
+    /// A node that runs elsewhere.
+    Remote(RemoteNode),
+}
+
+/// A node that runs elsewhere.
+#[derive(Clone, Debug)]
+pub struct RemoteNode {
+    /// Its kind.
+    pub backend: &'static Backend,
+    /// What it has to be told.
+    pub settings: Settings,
+}
+
+impl Node {
+    /// The word for its kind in the config.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Loopback { .. } => "loopback",
+            Self::Remote(remote) => remote.backend.name,
+        }
+    }
 }
 
 /// What one client, or all together, may take.

@@ -69,6 +69,12 @@ async fn handle(
     let admitted = framing::check(&head, snapshot.header_bytes)
         .map_err(Refused::before_routing)
         .and_then(|()| snapshot.gate.admit(&head, &client, worker.shared.clock.now()));
+    let admitted = match admitted {
+        Ok(admission) if snapshot.gate.asks_for_settlement() => {
+            snapshot.gate.confirm(admission, worker.shared.clock.now()).await
+        }
+        admitted => admitted,
+    };
     let admission = match admitted {
         Ok(admission) => ticket.admit(admission),
         Err(refused) => {

@@ -3,12 +3,13 @@
 
 mod keys;
 mod node;
+mod till;
 
 pub use keys::{Found, KeysError, find_keys, open_keys, read_keys};
-pub use node::{NodeError, RunningNode};
+pub use node::{NodeError, RunningNode, open_remote};
+pub use till::{NeedsRestart, Payee, Till, TillReport};
 
-use crate::{config::Config, edge::OsEntropy, lightning::Deadline};
-use l402_lightning::Invoicer;
+use crate::{config::Config, edge::OsEntropy};
 use l402_paywall::{Gate, GateParts, KeyFile, KeyRing, Mint, RouteTable};
 use std::sync::Arc;
 
@@ -17,17 +18,16 @@ pub fn build_gate(
     routes: RouteTable,
     config: &Config,
     keys: &KeyFile,
-    node: &Arc<dyn Invoicer>,
+    payee: Payee,
     previous: Option<&Gate>,
 ) -> Gate {
-    let network = node.capabilities().network;
-    let invoicer = Arc::new(Deadline::new(Arc::clone(node), config.lightning.timeout));
-    let mut mint = Mint::new(invoicer, network, Arc::new(OsEntropy));
+    let Payee { invoicer, settlement } = payee;
+    let mut mint = Mint::new(invoicer, config.lightning.network, Arc::new(OsEntropy));
     mint.location.clone_from(&config.location);
     mint.invoice_expiry_secs = config.lightning.invoice_expiry_secs;
     mint.limits = config.limits.mint;
     if let Some(previous) = previous {
         mint = mint.continuing(previous.mint());
     }
-    Gate::new(GateParts { table: routes, keys: Arc::new(KeyRing::new(keys)), mint })
+    Gate::new(GateParts { table: routes, keys: Arc::new(KeyRing::new(keys)), mint, settlement })
 }

@@ -1,10 +1,10 @@
 //! The node that the config names, running.
 
 use crate::{
-    config::Node,
+    config::{Node, RemoteNode},
     edge::{OsEntropy, unix_secs},
 };
-use l402_lightning::{Invoicer, loopback};
+use l402_lightning::{Invoicer, OpenError, loopback};
 use l402_paywall::Entropy as _;
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -34,13 +34,30 @@ pub enum NodeError {
         /// What the system said.
         error: io::Error,
     },
+    /// The settings of a node that runs elsewhere cannot be used.
+    #[error("lightning.{backend}: {error}")]
+    Open {
+        /// Its kind.
+        backend: &'static str,
+        /// What is wrong with them.
+        error: OpenError,
+    },
+}
+
+/// Opens the way to a node that runs elsewhere; connects to nothing.
+pub fn open_remote(remote: &RemoteNode) -> Result<Arc<dyn Invoicer>, NodeError> {
+    let backend = remote.backend.name;
+    let open = remote.backend.invoicer.ok_or(OpenError::WrongSide(backend));
+    open.and_then(|open| open(&remote.settings)).map_err(|error| NodeError::Open { backend, error })
 }
 
 impl RunningNode {
-    /// Starts the node and its wallet door on the current runtime.
+    /// Starts the built-in node and its wallet door on the current runtime, or opens the way to one that runs elsewhere,
+    /// which need not be up.
     pub async fn start(node: &Node) -> Result<Self, NodeError> {
         match node {
             Node::Loopback { wallet } => Self::start_loopback(*wallet).await,
+            Node::Remote(remote) => Ok(Self::of(open_remote(remote)?)),
         }
     }
 

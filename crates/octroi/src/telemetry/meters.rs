@@ -1,6 +1,7 @@
 //! Counters for Prometheus. Labels are service names and reasons of ours: both are closed sets.
 
 use super::Record;
+use l402_paywall::SettlementTotals;
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::collections::HashMap;
@@ -60,6 +61,9 @@ impl Meters {
                 "Requests a shadow service would have refused, by service.",
             ),
             ("octroi_unknown_caveats_total", Unit::Count, "Foreign caveats that were skipped."),
+            ("octroi_node_calls_total", Unit::Count, "Calls to the Lightning node, by call and outcome."),
+            ("octroi_settlements_total", Unit::Count, "Invoices of the node that were settled, each once."),
+            ("octroi_settled_msat_total", Unit::Count, "What settled invoices brought in, in millisatoshi."),
         ] {
             recorder.describe_counter(name.into(), Some(unit), help.into());
         }
@@ -73,6 +77,17 @@ impl Meters {
             None,
             "1 while the loopback node, which moves no money, stands in for a Lightning node.".into(),
         );
+        for (name, help) in [
+            ("octroi_node_up", "1 while the Lightning node answers as it should."),
+            (
+                "octroi_node_breaker_open",
+                "1 while the Lightning node is left alone because it is in trouble.",
+            ),
+            ("octroi_settlement_feed_connected", "1 while the node's settlements are followed."),
+            ("octroi_settlement_lag_seconds", "Seconds for which settlements may have gone unnoticed."),
+        ] {
+            recorder.describe_gauge(name.into(), None, help.into());
+        }
         recorder.describe_histogram(
             "octroi_request_seconds".into(),
             Some(Unit::Seconds),
@@ -103,8 +118,37 @@ impl Meters {
 
     /// Says whether the loopback node is in use.
     pub fn set_loopback(&self, in_use: bool) {
+        self.set("octroi_loopback_node", f64::from(u8::from(in_use)));
+    }
+
+    /// Counts one call to the node.
+    pub fn count_node_call(&self, call: &'static str, outcome: &'static str) {
+        self.add("octroi_node_calls_total", &[("call", call.to_owned()), ("outcome", outcome.to_owned())], 1);
+    }
+
+    /// Says how the node is; `phase` is its breaker's.
+    pub fn set_node(&self, is_up: bool, phase: &str) {
+        self.set("octroi_node_up", f64::from(u8::from(is_up)));
+        self.set("octroi_node_breaker_open", f64::from(u8::from(phase != "closed")));
+    }
+
+    /// Says how the feed of settlements is.
+    pub fn set_feed(&self, connected: bool, lag_secs: u64) {
+        self.set("octroi_settlement_feed_connected", f64::from(u8::from(connected)));
+        self.set("octroi_settlement_lag_seconds", f64::from(u32::try_from(lag_secs).unwrap_or(u32::MAX)));
+    }
+
+    /// Says what was settled in all.
+    pub fn set_settled(&self, totals: SettlementTotals) {
         use metrics::Recorder as _;
-        self.recorder.register_gauge(&"octroi_loopback_node".into(), &PLACE).set(f64::from(u8::from(in_use)));
+        let counter = |name: &'static str| self.recorder.register_counter(&name.into(), &PLACE);
+        counter("octroi_settlements_total").absolute(totals.count);
+        counter("octroi_settled_msat_total").absolute(totals.amount.as_msat());
+    }
+
+    fn set(&self, name: &'static str, value: f64) {
+        use metrics::Recorder as _;
+        self.recorder.register_gauge(&name.into(), &PLACE).set(value);
     }
 
     /// Counts one request.

@@ -27,6 +27,7 @@ mod purchase;
 mod refusals;
 mod reload;
 mod secrets;
+mod settled;
 mod signals;
 mod start;
 mod streaming;

@@ -8,7 +8,7 @@ use crate::{
 use http::{Method, Request, Uri, header, request::Parts};
 use l402_lightning::{Invoicer, loopback::LoopbackNode};
 use l402_paywall::{Client, Gate, KeyFile, Now};
-use octroi::start::build_gate;
+use octroi::start::{Payee, build_gate};
 use serde_json::{Value, json};
 use std::{net::Ipv4Addr, sync::Arc};
 use testkit::{Reply as Script, Upstream};
@@ -36,7 +36,7 @@ fn gate(oddities: &[&str]) -> Gate {
     let keys = KeyFile::generate(0, &mut |bytes| bytes.fill(7));
     let node: Arc<dyn Invoicer> = Arc::new(LoopbackNode::new([7; 32], Arc::new(|| 0)));
     let routes = std::mem::take(&mut config.routes);
-    build_gate(routes, &config, &keys, &node, None)
+    build_gate(routes, &config, &keys, Payee { invoicer: node, settlement: None }, None)
 }
 
 /// Small numbers that look random and are the same in every run (xorshift64*, Marsaglia and Vigna).

@@ -1,6 +1,7 @@
 //! `octroi check`: is the config sound, is what it names there, and what will be sold for what? Changes nothing.
 
 mod keys;
+mod node;
 mod upstream;
 
 use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED};
@@ -70,13 +71,25 @@ impl Report<'_> {
         for listener in &config.listeners {
             self.listener(listener);
         }
-        let Node::Loopback { wallet } = config.lightning.node;
-        self.note(
-            "lightning",
-            format_args!("loopback: settles without money, for trying things out; wallet {wallet}"),
-        );
+        self.lightning(config, offline);
         for (index, (service, upstream)) in services.iter().zip(&config.upstreams).enumerate() {
             self.service(index, service, upstream, config, offline);
+        }
+    }
+
+    fn lightning(&mut self, config: &Config, offline: bool) {
+        match &config.lightning.node {
+            Node::Loopback { wallet } => self.note(
+                "lightning",
+                format_args!("loopback: settles without money, for trying things out; wallet {wallet}"),
+            ),
+            Node::Remote(remote) => match node::look(remote, config, offline) {
+                Ok(found) => self.good("lightning", found),
+                Err(fault) => {
+                    let name = remote.backend.name;
+                    self.bad("lightning", format_args!("{name}: {fault}"), fault.hint());
+                }
+            },
         }
     }
 

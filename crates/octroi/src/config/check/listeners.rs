@@ -32,12 +32,13 @@ impl Checker<'_, '_> {
         }
         let lightning = file.lightning.given();
         let wallet =
-            lightning.and_then(|lightning| lightning.loopback.given()).map(|loopback| &loopback.wallet);
-        if let Some(Field::Given(wallet)) = wallet {
+            lightning.and_then(|lightning| lightning.own.loopback.given()).map(|loopback| &loopback.wallet);
+        let loopback =
+            matches!(lightning.and_then(|lightning| lightning.own.backend.given()), Some(Backend::Loopback));
+        if let Some(Field::Given(wallet)) = wallet.filter(|_| loopback) {
             let steps = vec![key("lightning"), key("loopback"), key("wallet")];
             claims.push(Claim { address: wallet.value.0, at: wallet.at, steps, public: true });
         }
-        let loopback = lightning.and_then(|lightning| lightning.backend.given()) == Some(&Backend::Loopback);
         self.claims(&claims, loopback);
         listeners.into_iter().collect()
     }

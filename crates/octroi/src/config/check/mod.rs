@@ -1,16 +1,17 @@
 //! From the file to the [`Config`]: everything that needs more than one value, or a look outside the file.
 
 mod files;
+mod lightning;
 mod listeners;
 mod services;
 
 use super::{
     Surroundings,
-    file::{ConfigFile, LightningSection, LimitsSection, TimeoutsSection},
+    file::{ConfigFile, LimitsSection, TimeoutsSection},
     place::{Field, Place, Step},
     problem::{Combination, Fault, Problem},
-    settings::{Config, KeySource, Lightning, Limits, Node, Timeouts},
-    value::{Backend, SecretSource},
+    settings::{Config, KeySource, Limits, Timeouts},
+    value::SecretSource,
 };
 use l402_paywall::{KeyFile, MintLimits};
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ pub(super) fn check(
     problems: &mut Vec<Problem>,
 ) -> Option<Config> {
     let mut checker = Checker { surroundings, problems };
-    let lightning = file.lightning.given().and_then(lightning);
+    let lightning = file.lightning.given().and_then(|section| checker.lightning(section));
     let listeners = checker.listeners(file);
     let data_dir = file.data_dir.given().map(|path| checker.path(&path.0));
     if let Some(path) = &data_dir {
@@ -85,17 +86,6 @@ impl Checker<'_, '_> {
 
 fn key(name: &str) -> Step {
     Step::Key(name.to_owned())
-}
-
-fn lightning(section: &LightningSection) -> Option<Lightning> {
-    let node = match section.backend.given()? {
-        Backend::Loopback => Node::Loopback { wallet: section.loopback.given()?.wallet.given()?.0 },
-    };
-    Some(Lightning {
-        node,
-        timeout: section.timeout.given()?.0,
-        invoice_expiry_secs: section.invoice_expiry.given()?.0,
-    })
 }
 
 fn limits(section: &LimitsSection) -> Option<Limits> {

@@ -9,6 +9,8 @@ pub(crate) use network::REMOVED_HEADERS;
 pub use network::UpstreamUrl;
 pub(super) use network::{Address, Network, Origin, PassedHeader};
 pub(super) use quantity::{Connections, HeadSize, Period, Seconds, Tier};
-pub(super) use text::{FilePath, Location, Pairs, RewritePrefix, SecretSource};
-pub(super) use word::{Backend, PathOddity};
+pub(super) use text::{
+    FilePath, Location, Pairs, RewritePrefix, SecretPlace, SecretSource, ServiceUrl, SettingText,
+};
+pub(super) use word::{Backend, BitcoinNetwork, LedgerKind, PathOddity};
 pub use word::{HostHeader, UpstreamProtocol};

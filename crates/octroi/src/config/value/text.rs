@@ -108,11 +108,81 @@ impl FromScalar for SecretSource {
         if let Some(path) = text.strip_prefix("file:") {
             return FilePath::parse(path).map(|path| Self::File(path.0)).map_err(|_| refused());
         }
-        let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).ok_or_else(refused)?;
-        let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
-        let named =
-            name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit());
-        if named { Ok(Self::Variable(name.to_owned())) } else { Err(refused()) }
+        variable(text).map(Self::Variable).ok_or_else(refused)
+    }
+}
+
+/// The name in `${NAME}`.
+fn variable(text: &str) -> Option<String> {
+    let name = text.strip_prefix("${")?.strip_suffix('}')?;
+    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    let named =
+        name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit());
+    named.then(|| name.to_owned())
+}
+
+/// Where a node's credential is kept. Nodes write theirs into files, so that the path of one will do by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct SecretPlace(pub(in crate::config) SecretSource);
+
+impl FromScalar for SecretPlace {
+    const FORM: Form = Form::Text {
+        what: "the path of the file that holds the secret, or `${NAME}` for an environment variable",
+        pattern: r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|[^$]*[./].*)$",
+        units: &[],
+    };
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let refused = || Fault::SecretWritten { expected: Self::FORM.expected() };
+        if let Some(name) = variable(text) {
+            return Ok(Self(SecretSource::Variable(name)));
+        }
+        // Passwords, runes and hexadecimal have neither a dot nor a slash, connection strings a scheme.
+        let path = text.strip_prefix("file:").unwrap_or(text);
+        let looks_like_a_path = path.contains(['.', '/']) && !path.contains("://") && !path.contains('$');
+        if !looks_like_a_path {
+            return Err(refused());
+        }
+        FilePath::parse(path).map(|path| Self(SecretSource::File(path.0))).map_err(|_| refused())
+    }
+}
+
+/// The address of a service, or the variable that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) enum ServiceUrl {
+    Url(String),
+    Variable(String),
+}
+
+impl FromScalar for ServiceUrl {
+    const FORM: Form = Form::Text {
+        what: "a URL, e.g. `https://127.0.0.1:10009`, or `${NAME}` for an environment variable",
+        pattern: r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|[a-z+]+://.+)$",
+        units: &[],
+    };
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if let Some(name) = variable(text) {
+            return Ok(Self::Variable(name));
+        }
+        match text.split_once("://") {
+            Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => Ok(Self::Url(text.to_owned())),
+            _ => Err(Self::malformed(text)),
+        }
+    }
+}
+
+/// Text without a form of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct SettingText(pub(in crate::config) String);
+
+impl FromScalar for SettingText {
+    const FORM: Form = Form::Text { what: "text", pattern: "^.+$", units: &[] };
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if text.is_empty() { Err(Self::malformed(text)) } else { Ok(Self(text.to_owned())) }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::config::{
 };
 use http::Method;
 use l402::UnknownCaveats;
+use l402_lightning::{Network, Proof};
 use l402_paywall::{AccessMode, PathOddities};
 
 /// Which host name a request carries to the upstream.
@@ -27,9 +28,22 @@ pub enum UpstreamProtocol {
 }
 
 /// Which node is paid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::config) enum Backend {
+    /// The built-in one.
     Loopback,
+    /// One that runs elsewhere.
+    Remote(&'static l402_lightning::Backend),
+}
+
+/// The network of a node's invoices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct BitcoinNetwork(pub(in crate::config) Network);
+
+/// Where the ledger is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum LedgerKind {
+    Sqlite,
 }
 
 /// One ambiguous form that a service accepts in paths.
@@ -78,7 +92,14 @@ word!(AccessMode { "paid" => Self::Paid, "free" => Self::Free, "shadow" => Self:
 word!(UnknownCaveats { "skip" => Self::Skip, "refuse" => Self::Refuse });
 word!(HostHeader { "keep" => Self::Keep, "upstream" => Self::Upstream });
 word!(UpstreamProtocol { "http1" => Self::Http1, "h2" => Self::H2 });
-word!(Backend { "loopback" => Self::Loopback });
+word!(Proof { "preimage" => Self::Preimage, "settled" => Self::Settled });
+word!(LedgerKind { "sqlite" => Self::Sqlite });
+word!(BitcoinNetwork {
+    "mainnet" => Self(Network::Mainnet),
+    "testnet" => Self(Network::Testnet),
+    "signet" => Self(Network::Signet),
+    "regtest" => Self(Network::Regtest),
+});
 // TRACE, CONNECT and methods that nobody knows are never forwarded (wire contract, section 7.5).
 word!(Method {
     "GET" => Self::GET,
@@ -95,6 +116,22 @@ word!(PathOddity {
     "backslash" => Self(PathOddities::BACKSLASH),
     "semicolon" => Self(PathOddities::SEMICOLON),
 });
+
+impl Word for Backend {
+    fn words() -> Vec<(&'static str, Self)> {
+        let remote = l402_backends::ALL.iter().filter(|backend| backend.invoicer.is_some());
+        let remote = remote.map(|backend| (backend.name, Self::Remote(backend)));
+        [("loopback", Self::Loopback)].into_iter().chain(remote).collect()
+    }
+}
+
+impl FromScalar for Backend {
+    const FORM: Form = Form::Words(words_of::<Backend>);
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        parse(text)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -141,6 +178,9 @@ mod tests {
         no_misspelling_is_read::<HostHeader>();
         no_misspelling_is_read::<UpstreamProtocol>();
         no_misspelling_is_read::<Backend>();
+        no_misspelling_is_read::<Proof>();
+        no_misspelling_is_read::<BitcoinNetwork>();
+        no_misspelling_is_read::<LedgerKind>();
         no_misspelling_is_read::<Method>();
         no_misspelling_is_read::<PathOddity>();
     }

@@ -1,0 +1,146 @@
+//! `settlement: settled`: a proof opens nothing before the node knows the payment, and the gateway never forgets what
+//! the node said.
+
+use crate::{
+    caller::{ask_once, get, paid},
+    stage::{Purse, Stage, config, everything, offers, parsed, telemetry},
+};
+use l402::Offer;
+use l402_lightning::{
+    Invoice, Invoicer, MilliSat, PayLimits, Payer as _,
+    loopback::{Fault, LoopbackNode, When, WrongState},
+};
+use l402_paywall::{KeyFile, KeyRing};
+use octroi::{edge::unix_secs, gateway::Gateway, start::RunningNode};
+use serde_json::{Value, json};
+use std::{path::Path, sync::Arc, time::Duration};
+use testkit::{Reply as Script, Upstream};
+
+fn settled(upstream: &str) -> Value {
+    let mut config = config(json!([everything(upstream)]));
+    config["lightning"]["settlement"] = json!("settled");
+    config["lightning"]["timeout"] = json!("300ms");
+    config
+}
+
+/// Asks again and again, for ten seconds.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..200 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it never came true that {what}");
+}
+
+/// What somebody holds who has read the preimage on the node, or derived it from the gateway's key, and paid nothing.
+fn unpaid(folder: &Path, offer: &Offer) -> Purse {
+    let keys = KeyFile::load(&folder.join("data/keys")).expect("the keys");
+    let preimage = KeyRing::new(&keys).preimage_key().preimage(&offer.identifier.token_id);
+    assert_eq!(preimage.payment_hash(), offer.identifier.payment_hash);
+    Purse { token: offer.token.clone(), preimage }
+}
+
+struct Shop {
+    gateway: Gateway,
+    node: Arc<LoopbackNode>,
+}
+
+impl Shop {
+    async fn open(folder: &Path, upstream: &Upstream) -> Self {
+        let node = Arc::new(LoopbackNode::new([9; 32], Arc::new(unix_secs)));
+        let config = parsed(&settled(&upstream.url()), folder);
+        let telemetry = telemetry(&config);
+        let running = RunningNode::of(Arc::clone(&node) as Arc<dyn Invoicer>);
+        let gateway = Gateway::start_with_node(config, running, telemetry, 1).await.expect("a gateway");
+        Self { gateway, node }
+    }
+
+    async fn offer(&self) -> Offer {
+        offers(&ask_once(self.gateway.addresses()[0], get("/")).await.headers).remove(0)
+    }
+
+    async fn present(&self, purse: &Purse) -> crate::caller::Reply {
+        ask_once(self.gateway.addresses()[0], paid("/", &purse.credential())).await
+    }
+
+    async fn pay(&self, offer: &Offer) {
+        let invoice = Invoice::parse(&offer.invoice).expect("an invoice");
+        let limits = PayLimits { fee_max: MilliSat::ZERO, timeout: Duration::from_secs(5) };
+        self.node.pay(&invoice, limits).await.expect("paid");
+    }
+}
+
+#[tokio::test]
+async fn a_right_preimage_opens_nothing_before_the_payment_and_everything_after_it() {
+    let upstream = Upstream::start(Script::text("sunny"));
+    let stage = Stage::open(&settled(&upstream.url())).await;
+    let offer = offers(&ask_once(stage.address(), get("/")).await.headers).remove(0);
+    let purse = unpaid(stage.folder.path(), &offer);
+    for _ in 0..3 {
+        let reply = ask_once(stage.address(), paid("/", &purse.credential())).await;
+        assert_eq!((reply.status.as_u16(), reply.reason().as_str()), (402, "unsettled"), "{}", reply.text());
+        let again = offers(&reply.headers);
+        assert_eq!((&again[0].token, &again[0].invoice), (&offer.token, &offer.invoice));
+    }
+    assert_eq!(upstream.count(), 0);
+    crate::stage::pay(stage.gateway.wallet().expect("a wallet"), &offer).await;
+    eventually("it is served", async || {
+        ask_once(stage.address(), paid("/", &purse.credential())).await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_node_said_once_holds_after_a_restart_even_if_the_node_has_forgotten() {
+    let upstream = Upstream::start(Script::text("sunny"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = Shop::open(folder.path(), &upstream).await;
+    let offer = shop.offer().await;
+    let purse = unpaid(folder.path(), &offer);
+    shop.pay(&offer).await;
+    eventually("it is served", async || shop.present(&purse).await.status == 200).await;
+    shop.gateway.drain().await;
+
+    let shop = Shop::open(folder.path(), &upstream).await;
+    shop.node.knobs().lookup().set(Fault::Hang(When::Before));
+    assert_eq!(shop.present(&purse).await.text(), "sunny");
+}
+
+#[tokio::test]
+async fn while_the_node_cannot_be_asked_nobody_new_gets_in_and_nobody_known_is_kept_out() {
+    let upstream = Upstream::start(Script::text("sunny"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = Shop::open(folder.path(), &upstream).await;
+    let (known, other) = (shop.offer().await, shop.offer().await);
+    let (known_purse, other_purse) = (unpaid(folder.path(), &known), unpaid(folder.path(), &other));
+    shop.pay(&known).await;
+    eventually("it is served", async || shop.present(&known_purse).await.status == 200).await;
+    for fault in [Fault::Fail(When::Before), Fault::Hang(When::Before), Fault::Cut(When::After)] {
+        shop.node.knobs().lookup().set(fault);
+        let reply = shop.present(&other_purse).await;
+        assert_eq!((reply.status.as_u16(), reply.reason().as_str()), (503, "node_unavailable"), "{fault:?}");
+        assert!(reply.header("retry-after").is_some() && reply.header("www-authenticate").is_none());
+        assert_eq!(shop.present(&known_purse).await.status, 200, "{fault:?}");
+    }
+    shop.node.knobs().lookup().set(Fault::Wrong(WrongState::Unknown));
+    eventually("the node says that it knows nothing", async || {
+        shop.present(&other_purse).await.reason() == "unsettled"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_whose_invoice_has_ended_is_offered_a_new_one() {
+    let upstream = Upstream::start(Script::text("sunny"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let shop = Shop::open(folder.path(), &upstream).await;
+    let offer = shop.offer().await;
+    let purse = unpaid(folder.path(), &offer);
+    shop.node.cancel(offer.identifier.payment_hash).await.expect("cancelled");
+    let reply = shop.present(&purse).await;
+    assert_eq!((reply.status.as_u16(), reply.reason().as_str()), (402, "unsettled"));
+    assert_ne!(offers(&reply.headers)[0].invoice, offer.invoice);
+    assert_eq!(upstream.count(), 0);
+}

@@ -1,0 +1,1 @@
+"""What is under test, and what it is tested with: our gateway and buyer, Aperture, lnget, a load."""

@@ -1,0 +1,62 @@
+//! A disk that takes no more: the write fails, the store says so, and nothing that it acknowledged is lost.
+
+use crate::{hash, ledger, open, record, rows, settlement, totals};
+use l402_paywall::{SettlementStore as _, StoreError};
+use std::{path::Path, process::Command};
+
+/// Where the child writes; without it, the child does nothing.
+const LEDGER: &str = "L402_STORE_TEST_SMALL_LEDGER";
+
+/// Runs with a limit on the size of files, which is where its writes fail.
+#[test]
+#[ignore = "the process that another test starts"]
+fn a_child_whose_files_cannot_grow() {
+    let Ok(path) = std::env::var(LEDGER) else { return };
+    let store = open(Path::new(&path));
+    let mut number = 0;
+    let error = loop {
+        match record(&store, &[settlement(number + 1)], Some(number + 1)) {
+            Ok(()) => number += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Write(_)), "{error}");
+    assert_eq!(store.fault(), Some(error.clone()));
+    // Reads go on, writes fail at once, and nothing of them is there.
+    for later in [number + 1, number + 2] {
+        assert_eq!(record(&store, &[settlement(later)], Some(later)), Err(error.clone()));
+        assert_eq!(store.is_settled(hash(later)), Ok(false));
+    }
+    assert!((1..=number).all(|number| store.is_settled(hash(number)) == Ok(true)));
+    assert_eq!((totals(&store), store.cursor("node")), ((number, number * 10_000), Ok(number)));
+    println!("taken {number}; {error}");
+}
+
+#[test]
+fn a_full_disk_breaks_the_store_and_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = ledger(&folder);
+    drop(open(&path)); // made without the limit
+    let limited = "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\"";
+    let child = Command::new("sh")
+        .args(["-c", limited])
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["--ignored", "--exact", "disk::a_child_whose_files_cannot_grow", "--nocapture"])
+        .env(LEDGER, &path)
+        .output()
+        .expect("a child");
+    let said = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
+    let taken = said.split("taken ").nth(1).and_then(|rest| rest.split_once(';')).expect("a count");
+    let (number, error) = (taken.0.parse::<u64>().expect("a number"), taken.1);
+    assert!(number > 10, "{said}");
+    assert!(!error.contains(folder.path().to_str().expect("text")), "no path in {error}");
+
+    // The disk was mended: everything acknowledged is there, and it goes on.
+    let store = open(&path);
+    assert!((1..=number).all(|number| store.is_settled(hash(number)) == Ok(true)));
+    assert_eq!((totals(&store), store.cursor("node")), ((number, number * 10_000), Ok(number)));
+    record(&store, &[settlement(number + 1)], Some(number + 1)).expect("written");
+    assert_eq!(store.fault(), None);
+    assert_eq!(rows(&path), (number + 1, (number + 1) * 10_000));
+}
