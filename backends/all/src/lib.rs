@@ -8,6 +8,7 @@ pub static ALL: &[&Backend] = &[
     &l402_lnd::BACKEND,
     &l402_cln::BACKEND,
     &l402_phoenixd::BACKEND,
+    &l402_nwc::BACKEND,
     &l402_lnurl::BACKEND,
     &l402_lnbits::BACKEND,
 ];

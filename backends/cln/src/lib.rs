@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Core Lightning.
 pub const BACKEND: Backend = Backend {
     name: "cln",
-    about: "Core Lightning behind clnrest, with a rune",
+    about: "Core Lightning behind clnrest, with a rune.",
     settings: SETTINGS,
     invoicer: Some(|settings| Ok(Arc::new(invoicer::ClnInvoicer::open(settings)?))),
     payer: Some(payer::open),

@@ -26,7 +26,7 @@ use l402_lightning::{Backend, Proof, Setting, SettingKind, Side};
 /// An LNbits wallet.
 pub const BACKEND: Backend = Backend {
     name: "lnbits",
-    about: "a wallet of an LNbits server, version 1.6 or later",
+    about: "A wallet of an LNbits server, version 1.6 or later.",
     settings: SETTINGS,
     invoicer: Some(invoicer::open),
     payer: Some(payer::open),

@@ -30,7 +30,7 @@ use std::{
 /// lnd.
 pub const BACKEND: Backend = Backend {
     name: "lnd",
-    about: "lnd over gRPC, for buyers over REST too",
+    about: "lnd over gRPC, for buyers over REST too.",
     settings: SETTINGS,
     invoicer: Some(|settings| open_invoicer(settings, Arc::new(system_clock))),
     payer: Some(payer::open),

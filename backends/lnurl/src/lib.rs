@@ -36,7 +36,7 @@ use std::sync::Arc;
 /// A Lightning Address or LNURL-pay service with LUD-21. It can be paid, it does not pay.
 pub const BACKEND: Backend = Backend {
     name: "lnurl",
-    about: "a Lightning Address or LNURL-pay service with LUD-21 `verify`: real money with no node",
+    about: "A Lightning Address or LNURL-pay service with LUD-21 `verify`: real money with no node.",
     settings: SETTINGS,
     invoicer: Some(open),
     payer: None,

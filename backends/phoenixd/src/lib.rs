@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// phoenixd.
 pub const BACKEND: Backend = Backend {
     name: "phoenixd",
-    about: "phoenixd, ACINQ's node without channels to look after",
+    about: "phoenixd, ACINQ's node without channels to look after.",
     settings: SETTINGS,
     invoicer: Some(|settings| Ok(Arc::new(invoicer::PhoenixdInvoicer::open(settings)?))),
     payer: Some(payer::open),

@@ -263,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_string_is_a_secret_but_for_its_place() {
+        let text = "nostr+walletconnect://b889?relay=wss://relay.example&secret=71a8&network=regtest";
+        let address = parse(text).unwrap();
+        assert_eq!(address.to_string(), "nostr+walletconnect://b889");
+        assert_eq!(address.settings.network, Some(Network::Regtest));
+        assert_eq!(address.settings.secret("uri").unwrap().unwrap().text(), Some(text));
+        assert!(!format!("{address:?}").contains("71a8"));
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         let error = |text: &str| parse(text).unwrap_err();
         assert_eq!(error("loopback"), WalletAddressError::Form);
