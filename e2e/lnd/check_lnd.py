@@ -4,13 +4,13 @@
 """
 
 import os
-import shutil
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from regtest.network import Network
-from regtest.process import Ending
+from regtest.process import Ending, claim
 from scenarios.ground import Ground
 from scenarios.incumbent import lnget_pays_our_gateway, our_buyer_pays_aperture
 from scenarios.killed_buyer import a_killed_buyer_pays_exactly_once, a_payment_left_under_way_is_waited_for
@@ -42,13 +42,21 @@ SCENARIOS = {
 }
 
 
+def _and_mend(scenario: Callable[[Ground], None], ground: Ground) -> None:
+    """Whatever became of the nodes, the next scenario finds them well."""
+    try:
+        scenario(ground)
+    finally:
+        ground.network.mend()
+
+
 def main(numbers: list[str]) -> int:
     if unknown := set(numbers) - set(SCENARIOS):
         print(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}", file=sys.stderr)
         return 2
     target = Path(os.environ["TARGET"])
     folder = target / "e2e" / "lnd" / "test"
-    shutil.rmtree(folder, ignore_errors=True)
+    claim(folder)
     binaries = target / "e2e" / "bin"
     lnget = os.environ.get("LNGET")
     checks = Checks()
@@ -71,8 +79,7 @@ def main(numbers: list[str]) -> int:
         )
         for number in numbers or SCENARIOS:
             for title, scenario in SCENARIOS[number]:
-                checks.run(title, partial(scenario, ground))
-                network.mend()
+                checks.run(title, partial(_and_mend, scenario, ground))
     return checks.close()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from programs.l402 import grpc_wallet
 from regtest.lnd import Lnd
 from regtest.network import Network
-from regtest.process import Ending, Gone
+from regtest.process import Ending, Gone, claim
 
 HELP = "kill|stop|start seller|buyer, mine [N], help; Ctrl-C or end of input ends the network"
 
@@ -61,10 +61,12 @@ def main() -> int:
     target = Path(os.environ["TARGET"])
     try:
         with Ending() as ending:
-            network = Network(target / "e2e" / "lnd" / "up", target / "e2e" / "bin", ending)
+            folder = target / "e2e" / "lnd" / "up"
+            claim(folder)
+            network = Network(folder / "network", target / "e2e" / "bin", ending)
             network.up(lambda line: print(line, file=sys.stderr))
             lines = environment(network)
-            file = network.folder / "env"
+            file = folder / "env"
             file.write_text(lines)
             print(f"{lines}# the same: . {file}\n# {HELP}", flush=True)
             for line in sys.stdin:

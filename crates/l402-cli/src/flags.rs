@@ -78,7 +78,7 @@ pub(crate) struct GetFlags {
     #[arg(
         long,
         value_name = "URL",
-        help = "The wallet to pay with: \"loopback:\" or \"lnd+https://host:8080?macaroon=FILE&cert=FILE\""
+        help = "The wallet to pay with: \"loopback:\" or \"lnd://host:10009?macaroon=FILE&cert=FILE\", and more"
     )]
     pub(crate) wallet: Option<String>,
 }

@@ -181,7 +181,7 @@ pub enum InvoicerError {
         permission: &'static str,
     },
     /// The node's wallet is locked, or there is none yet.
-    #[error("the Lightning node's wallet is locked")]
+    #[error("the Lightning node's wallet is locked, or was never made")]
     Locked,
     /// The node is starting, or does not follow the chain yet.
     #[error("the Lightning node is starting or catching up with the chain")]
@@ -267,7 +267,9 @@ impl InvoicerError {
             }
             Self::Unauthorized => "the credential is another node's, revoked or damaged: make a new one",
             Self::Forbidden { .. } => "make a credential with this right; the README names the least one",
-            Self::Locked => "unlock the node's wallet (lnd: `lncli unlock`)",
+            Self::Locked => {
+                "unlock the node's wallet (lnd: `lncli unlock`); a new node needs one first (`lncli create`)"
+            }
             Self::Starting => "wait until the node follows the chain; it goes on by itself",
             Self::NoService { .. } => "use a build of the node that has it (lnd: the tag `invoicesrpc`)",
             Self::Unsafe { .. } => "mend what the message says, or update the service",

@@ -175,7 +175,7 @@ pub enum NotSent {
         permission: &'static str,
     },
     /// The wallet is locked, or there is none yet.
-    #[error("it is locked")]
+    #[error("it is locked, or was never made")]
     Locked,
     /// The wallet is starting, or does not follow the chain yet.
     #[error("it is starting or catching up with the chain")]
@@ -217,7 +217,9 @@ impl NotSent {
             Self::Certificate => "it made a new certificate, or this is another wallet: give its present one",
             Self::Unauthorized => "the credential is another wallet's, revoked or damaged: make a new one",
             Self::Forbidden { .. } => "make a credential with this right",
-            Self::Locked => "unlock it (lnd: `lncli unlock`)",
+            Self::Locked => {
+                "unlock it (lnd: `lncli unlock`); a new node needs a wallet first (`lncli create`)"
+            }
             Self::Starting => "wait until it follows the chain, then try again",
             Self::Overloaded => "try again later",
             Self::InsufficientBalance => "add money, or open a channel with more on this side",

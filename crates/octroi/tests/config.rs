@@ -354,7 +354,10 @@ fn files_are_looked_at_and_named_with_what_is_wrong() {
         format!("listen: {{ address: 127.0.0.1:0, tls: {{ certificate: open.key, key: {key} }} }}")
     };
     for (lines, message) in [
-        (tls("absent.key"), "/octroi.yaml:3:68: listen.tls.key: /absent.key: there is no such file"),
+        (
+            tls("absent.key"),
+            "/octroi.yaml:3:68: listen.tls.key: /absent.key: there is no such file; correct the path, or make the file",
+        ),
         (
             tls("open.key"),
             "/octroi.yaml:3:68: listen.tls.key: /open.key has mode 0644; others must not read it: chmod 600 /open.key",
@@ -368,7 +371,7 @@ fn files_are_looked_at_and_named_with_what_is_wrong() {
         ("data_dir: open.key".to_owned(), "/octroi.yaml:3:11: data_dir: /open.key is not a folder"),
         (
             "keys: { secret: file:absent }".to_owned(),
-            "/octroi.yaml:3:17: keys.secret: /absent: there is no such file",
+            "/octroi.yaml:3:17: keys.secret: /absent: there is no such file; correct the path, or make the file",
         ),
         (
             "keys: { secret: file:open.key }".to_owned(),
@@ -382,7 +385,10 @@ fn files_are_looked_at_and_named_with_what_is_wrong() {
 #[test]
 fn a_missing_config_is_named() {
     let error = Config::load(Path::new("/nonexistent/octroi.yaml")).expect_err("no such file");
-    assert_eq!(error.to_string(), "/nonexistent/octroi.yaml: there is no such file");
+    assert_eq!(
+        error.to_string(),
+        "/nonexistent/octroi.yaml: there is no such file; correct the path, or make the file"
+    );
     let found = Config::find(Some(Path::new("named.yaml"))).expect("a named file is taken as it is");
     assert_eq!(found, Path::new("named.yaml"));
     let error =

@@ -95,7 +95,10 @@ async def _main() -> None:
     authorization = f"Authorization: {plan['authorization']}\r\n" if plan["authorization"] else ""
     request = f"GET {plan['path']} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\n{authorization}\r\n"
     over, seen = asyncio.Event(), []
-    customers = [asyncio.create_task(_customer(plan, request.encode(), over, seen)) for _ in range(plan["connections"])]
+    customers = [
+        asyncio.create_task(_customer(plan, number, request.encode(), over, seen))
+        for number in range(plan["connections"])
+    ]
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     over.set()
     await asyncio.gather(*customers)

@@ -1,6 +1,5 @@
 """The network: a seller and a buyer with one channel between them, half of it on each side."""
 
-import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,9 +21,8 @@ class Network:
     """btcd, `seller` and `buyer`, and further nodes on request. `ending` ends them all."""
 
     def __init__(self, folder: Path, binaries: Path, ending: Ending) -> None:
-        """Everything lies in `folder`, which is emptied first."""
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        """Everything lies in `folder`, which is new."""
+        folder.mkdir()
         self.folder = folder
         self.binaries = binaries
         self._ending = ending

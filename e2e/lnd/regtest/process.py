@@ -1,7 +1,9 @@
 """Child processes with a log each, ended by their own ids and no others."""
 
+import fcntl
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,6 +45,18 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def claim(folder: Path) -> None:
+    """Empties a folder for this run alone, until this process ends; another run in it ends this one at once."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder.parent / f"{folder.name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"error: another run uses {folder}\n  hint: wait until it has ended") from None
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
 
 
 class Process:

@@ -19,7 +19,7 @@ UNPAID_PAUSE = 0.02
 WATCH_SECS = 5
 # Longest wait for the gateway to see that the node is lost, and for its counters to follow.
 NEWS_SECS = 20
-# What the issue asks for.
+# What is promised.
 RESUME_SECS = 5.0
 P99_SECS = 0.010
 

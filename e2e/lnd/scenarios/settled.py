@@ -9,7 +9,7 @@ from stage.challenge import Challenge
 
 from .ground import Ground
 
-# What the issue of access may take after the payment.
+# How soon after the payment access is promised.
 PASS_SECS = 1.0
 
 

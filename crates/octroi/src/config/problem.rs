@@ -419,8 +419,10 @@ struct IoReason<'a>(&'a io::Error);
 impl fmt::Display for IoReason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.kind() {
-            io::ErrorKind::NotFound => f.write_str("there is no such file"),
-            io::ErrorKind::PermissionDenied => f.write_str("permission denied; this user may not read it"),
+            io::ErrorKind::NotFound => {
+                f.write_str("there is no such file; correct the path, or make the file")
+            }
+            io::ErrorKind::PermissionDenied => f.write_str("permission denied; let this user read it"),
             _ => self.0.fmt(f),
         }
     }

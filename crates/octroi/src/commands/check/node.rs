@@ -139,7 +139,9 @@ impl Trial<'_> {
             match self.bounded(self.node.cancel(invoice.payment_hash())).await {
                 Ok(()) => text.push_str(" and withdrew it"),
                 Err(error) => {
-                    let _ = write!(text, "; it could not be withdrawn and expires by itself ({error})");
+                    let hint = error.hint();
+                    let _ =
+                        write!(text, "; it could not be withdrawn and expires by itself ({error}: {hint})");
                 }
             }
         }
