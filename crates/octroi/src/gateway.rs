@@ -7,12 +7,13 @@ use crate::{
     ops::{self, Readyz},
     proxy::{Shared, Snapshot, SnapshotError},
     start::{
-        KeysError, NeedsRestart, NodeError, RunningNode, Till, TillReport, build_gate, open_keys, read_keys,
+        KeysError, NeedsRestart, NodeError, RunningNode, Till, TillError, TillReport, build_gate, open_keys,
+        read_keys,
     },
     telemetry::Telemetry,
 };
 use arc_swap::ArcSwap;
-use l402_paywall::{KeyFile, RouteTable, StoreError};
+use l402_paywall::{KeyFile, RouteTable};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -36,7 +37,7 @@ pub enum StartError {
     Node(#[from] NodeError),
     /// The store of settlements cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Till(#[from] TillError),
     /// What changed cannot change while the gateway runs.
     #[error(transparent)]
     NeedsRestart(#[from] NeedsRestart),
@@ -79,7 +80,7 @@ impl StartError {
             Self::Certificate(_) | Self::Engine(EngineError::Tls { .. }) => {
                 Some("both files are PEM: the certificate with its chain, and its private key".to_owned())
             }
-            Self::Store(error) => Some(error.hint().to_owned()),
+            Self::Till(error) => Some(error.hint()),
             Self::Engine(EngineError::Worker(_)) | Self::Config(_) | Self::NeedsRestart(_) => None,
         }
     }

@@ -129,7 +129,8 @@ fn check_folder(path: &Path) -> Result<bool, KeysError> {
     Ok(true)
 }
 
-fn make_folder(path: &Path) -> Result<(), KeysError> {
+/// Makes a folder that only its owner may enter, unless it is there.
+pub(super) fn make_folder(path: &Path) -> Result<(), KeysError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| KeysError::Folder { path: path.to_owned(), error })
 }

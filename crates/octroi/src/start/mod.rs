@@ -7,7 +7,7 @@ mod till;
 
 pub use keys::{Found, KeysError, find_keys, open_keys, read_keys};
 pub use node::{NodeError, RunningNode, open_remote};
-pub use till::{NeedsRestart, Payee, Till, TillReport};
+pub use till::{NeedsRestart, Payee, Till, TillError, TillReport};
 
 use crate::{config::Config, edge::OsEntropy};
 use l402_paywall::{Gate, GateParts, KeyFile, KeyRing, Mint, RouteTable};

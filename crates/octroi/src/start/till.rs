@@ -1,7 +1,10 @@
 //! Where the money comes in: the node behind its guard, the follower of its settlements, and the store that remembers
 //! them.
 
-use super::RunningNode;
+use super::{
+    RunningNode,
+    keys::{KeysError, make_folder},
+};
 use crate::{
     config::{Config, Lightning, Node},
     lightning::{Follower, NodeGuard},
@@ -42,6 +45,27 @@ pub struct Payee {
     pub settlement: Option<Arc<SettlementCheck>>,
 }
 
+/// Why nothing can be written down.
+#[derive(Debug, thiserror::Error)]
+pub enum TillError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data folder cannot be made.
+    #[error(transparent)]
+    Folder(#[from] KeysError),
+}
+
+impl TillError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Store(error) => error.hint().to_owned(),
+            Self::Folder(error) => error.hint(),
+        }
+    }
+}
+
 /// Why there is no check of settlements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`lightning.settlement: settled` begins with a restart of the gateway")]
@@ -49,7 +73,7 @@ pub struct NeedsRestart;
 
 impl Till {
     /// Opens the store where one is needed, and begins to watch the node, which need not be up.
-    pub fn open(config: &Config, node: RunningNode, telemetry: &Arc<Telemetry>) -> Result<Self, StoreError> {
+    pub fn open(config: &Config, node: RunningNode, telemetry: &Arc<Telemetry>) -> Result<Self, TillError> {
         let lightning = &config.lightning;
         let guard = Arc::new(NodeGuard::new(
             lightning.node.name(),
@@ -137,7 +161,9 @@ pub struct TillReport {
 }
 
 impl Books {
-    fn open(config: &Config, guard: &Arc<NodeGuard>, telemetry: &Arc<Telemetry>) -> Result<Self, StoreError> {
+    fn open(config: &Config, guard: &Arc<NodeGuard>, telemetry: &Arc<Telemetry>) -> Result<Self, TillError> {
+        // With the keys in a secret nothing has made it yet.
+        make_folder(&config.data_dir)?;
         let store: Arc<dyn SettlementStore> = Arc::new(open_store(&config.data_dir)?);
         telemetry.meters.set_settled(store.totals()?);
         let check =

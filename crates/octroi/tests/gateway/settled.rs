@@ -131,6 +131,23 @@ async fn while_the_node_cannot_be_asked_nobody_new_gets_in_and_nobody_known_is_k
     .await;
 }
 
+/// With the keys in a secret, nothing else makes the data folder.
+#[tokio::test]
+async fn the_ledger_needs_no_key_file_beside_it() {
+    let upstream = Upstream::start(Script::text("sunny"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("secret");
+    KeyFile::generate(0, &mut |bytes| bytes.fill(7)).create(&secret).expect("keys");
+    let mut config = settled(&upstream.url());
+    config["keys"] = json!({ "secret": "file:secret" });
+    let stage = Stage::open_in(folder, &config, 1).await;
+    let offer = offers(&ask_once(stage.address(), get("/")).await.headers).remove(0);
+    let purse = crate::stage::pay(stage.gateway.wallet().expect("a wallet"), &offer).await;
+    let reply = ask_once(stage.address(), paid("/", &purse.credential())).await;
+    assert_eq!(reply.text(), "sunny");
+    assert!(stage.folder.path().join("data/ledger.sqlite").exists());
+}
+
 #[tokio::test]
 async fn a_token_whose_invoice_has_ended_is_offered_a_new_one() {
     let upstream = Upstream::start(Script::text("sunny"));
