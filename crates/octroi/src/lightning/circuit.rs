@@ -14,7 +14,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// The state of one node's circuit. Times are on any clock that never steps.
 #[derive(Debug)]
-pub struct Circuit {
+pub(super) struct Circuit {
     phase: Phase,
     /// Failures in a row while closed.
     failures: u32,
@@ -31,7 +31,7 @@ enum Phase {
 
 /// What a prober has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probe {
+pub(super) enum Probe {
     /// Nothing: calls go through.
     NotNeeded,
     /// To wait for so long.
@@ -42,7 +42,7 @@ pub enum Probe {
 
 /// How a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub(super) enum Failure {
     /// There was nobody.
     Unreachable,
     /// The node is in trouble.
@@ -57,7 +57,7 @@ impl Default for Circuit {
 
 impl Circuit {
     /// Whether a call may go through at `now`; if not, how long it is until the node is tried again.
-    pub fn admit(&self, now: Duration) -> Result<(), Duration> {
+    pub(super) fn admit(&self, now: Duration) -> Result<(), Duration> {
         match self.phase {
             Phase::Closed => Ok(()),
             Phase::Open { until } | Phase::HalfOpen { until } => Err(until.saturating_sub(now)),
@@ -65,12 +65,12 @@ impl Circuit {
     }
 
     /// A call was answered as it should be, or refused for a reason that is not the node's own trouble.
-    pub fn succeeded(&mut self) {
+    pub(super) fn succeeded(&mut self) {
         *self = Self::default();
     }
 
     /// A call failed. `chance` is a random byte. Stragglers do not lengthen a pause.
-    pub fn failed(&mut self, failure: Failure, now: Duration, chance: u8) {
+    pub(super) fn failed(&mut self, failure: Failure, now: Duration, chance: u8) {
         if self.phase != Phase::Closed {
             return;
         }
@@ -81,7 +81,7 @@ impl Circuit {
     }
 
     /// What a prober has to do at `now`. Says [`Probe::Now`] once for each pause.
-    pub fn probe(&mut self, now: Duration) -> Probe {
+    pub(super) fn probe(&mut self, now: Duration) -> Probe {
         match self.phase {
             Phase::Closed => Probe::NotNeeded,
             Phase::HalfOpen { .. } => Probe::In(PAUSE_MIN),
@@ -96,7 +96,7 @@ impl Circuit {
     }
 
     /// A probe went well: calls go through again, on probation.
-    pub fn probe_succeeded(&mut self) {
+    pub(super) fn probe_succeeded(&mut self) {
         if self.phase != Phase::Closed {
             self.phase = Phase::Closed;
             self.failures = FAILURES_MAX - 1;
@@ -104,14 +104,14 @@ impl Circuit {
     }
 
     /// The probe failed.
-    pub fn probe_failed(&mut self, now: Duration, chance: u8) {
+    pub(super) fn probe_failed(&mut self, now: Duration, chance: u8) {
         if matches!(self.phase, Phase::HalfOpen { .. }) {
             self.open(now, chance);
         }
     }
 
     /// `closed`, `open` or `half_open`.
-    pub fn phase(&self) -> &'static str {
+    pub(super) fn phase(&self) -> &'static str {
         match self.phase {
             Phase::Closed => "closed",
             Phase::Open { .. } => "open",

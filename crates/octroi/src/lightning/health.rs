@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// How the node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeState {
+pub(super) enum NodeState {
     /// Not asked yet.
     Unknown,
     /// It answers as it should.
@@ -18,26 +18,26 @@ pub enum NodeState {
 
 /// What is known of the node.
 #[derive(Clone, Debug)]
-pub struct NodeHealth {
+pub(super) struct NodeHealth {
     /// The word for its kind in the config.
-    pub backend: &'static str,
+    pub(super) backend: &'static str,
     /// How it is.
-    pub state: NodeState,
+    pub(super) state: NodeState,
     /// Since when, in Unix seconds.
-    pub since: u64,
+    pub(super) since: u64,
     /// What went wrong last, if it is not up.
-    pub error: Option<InvoicerError>,
+    pub(super) error: Option<InvoicerError>,
     /// Its version, in its own words.
-    pub version: Option<UntrustedText>,
+    pub(super) version: Option<UntrustedText>,
     /// Seconds by which its clock differs from ours.
-    pub clock_skew: Option<u64>,
+    pub(super) clock_skew: Option<u64>,
     /// Whether it follows the chain.
-    pub synced: Option<bool>,
+    pub(super) synced: Option<bool>,
 }
 
 impl NodeHealth {
     /// Of a node that has not been asked yet.
-    pub fn new(backend: &'static str, now: u64) -> Self {
+    pub(super) fn new(backend: &'static str, now: u64) -> Self {
         Self {
             backend,
             state: NodeState::Unknown,
@@ -50,7 +50,7 @@ impl NodeHealth {
     }
 
     /// Takes note of how a call went; `true` if the state is another one now.
-    pub fn tell(&mut self, error: Option<&InvoicerError>, now: u64) -> bool {
+    pub(super) fn tell(&mut self, error: Option<&InvoicerError>, now: u64) -> bool {
         let state = match error {
             None => NodeState::Up,
             Some(InvoicerError::Resting { .. }) => return false,
@@ -66,14 +66,14 @@ impl NodeHealth {
     }
 
     /// Takes note of what the node says of itself.
-    pub fn learn(&mut self, status: &NodeStatus, now: u64) {
+    pub(super) fn learn(&mut self, status: &NodeStatus, now: u64) {
         self.version.clone_from(&status.version);
         self.synced = status.synced;
         self.clock_skew = status.clock.map(|clock| clock.abs_diff(now));
     }
 
     /// As `/readyz` tells it.
-    pub fn to_json(&self, breaker: &str) -> Value {
+    pub(super) fn to_json(&self, breaker: &str) -> Value {
         let mut report = json!({
             "backend": self.backend,
             "state": self.state.as_str(),
@@ -101,7 +101,7 @@ impl NodeHealth {
 
 impl NodeState {
     /// The word for it.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Up => "up",
@@ -112,7 +112,7 @@ impl NodeState {
 }
 
 /// How a call ended, as a label of metrics.
-pub fn outcome(error: Option<&InvoicerError>) -> &'static str {
+pub(super) fn outcome(error: Option<&InvoicerError>) -> &'static str {
     let Some(error) = error else { return "ok" };
     match error {
         InvoicerError::Unreachable => "unreachable",

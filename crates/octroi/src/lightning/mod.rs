@@ -6,7 +6,5 @@ mod follower;
 mod guard;
 mod health;
 
-pub use circuit::{Circuit, Failure, Probe};
 pub use follower::Follower;
 pub use guard::NodeGuard;
-pub use health::{NodeHealth, NodeState, outcome};
