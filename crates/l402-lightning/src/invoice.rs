@@ -4,7 +4,10 @@
 //! hash, a payment secret, and an amount (if any) that is a whole number of millisatoshis within `u64`. Whether it is
 //! the invoice that somebody asked for is [`check`](crate::check)'s question.
 
-use crate::{MilliSat, Network, UntrustedText, signature};
+use crate::{
+    MilliSat, Network, UntrustedText,
+    signature::{self, Signer},
+};
 use l402::PaymentHash;
 use lightning_invoice::{Bolt11ParseError, Currency, RawBolt11Invoice, SignedRawBolt11Invoice, TaggedField};
 use std::fmt;
@@ -27,7 +30,7 @@ pub struct Invoice {
     payment_hash: PaymentHash,
     payment_secret: [u8; 32],
     description: Description,
-    payee: NodeId,
+    signer: Signer,
     created_at: u64,
     expiry_secs: u64,
     min_final_cltv_expiry: u64,
@@ -41,8 +44,8 @@ enum Description {
 }
 
 impl Invoice {
-    /// Parses an invoice and checks its signature: against its `n` field if it has one, as BOLT 11 demands, else by
-    /// recovering the payee's key.
+    /// Parses an invoice and checks its signature: against its `n` field if it has one, as BOLT 11 demands, else for
+    /// whether it leads to a key, which is then the payee's whatever it is.
     ///
     /// An invoice without an amount is parsed; whoever needs one refuses it.
     pub fn parse(text: &str) -> Result<Self, InvoiceError> {
@@ -57,8 +60,7 @@ impl Invoice {
         if digest != *signed.signable_hash() {
             return Err(InvoiceError::NotCanonical);
         }
-        let payee =
-            signature::payee(&digest, signed.signature(), fields.payee).ok_or(InvoiceError::Signature)?;
+        let signer = Signer::of(digest, signed.signature(), fields.payee).ok_or(InvoiceError::Signature)?;
         Ok(Self {
             text: text.into(),
             network: network(&raw.hrp.currency)?,
@@ -66,7 +68,7 @@ impl Invoice {
             payment_hash: fields.payment_hash,
             payment_secret: fields.payment_secret,
             description: fields.description,
-            payee: NodeId(payee),
+            signer,
             created_at: raw.data.timestamp.as_unix_timestamp(),
             expiry_secs: fields.expiry_secs,
             min_final_cltv_expiry: fields.min_final_cltv_expiry,
@@ -129,9 +131,12 @@ impl Invoice {
         }
     }
 
-    /// The node that is paid.
+    /// The node that is paid. Where the invoice does not name it (`n` field), its key is recovered from the signature
+    /// now, which takes as long as verifying one.
+    ///
+    /// [`NodeId::NOBODY`] for a signature that was made so that it leads to no node: no wallet can pay that.
     pub fn payee(&self) -> NodeId {
-        self.payee
+        self.signer.key().map_or(NodeId::NOBODY, NodeId)
     }
 
     /// Blocks the last hop wants until the payment times out.
@@ -172,6 +177,9 @@ impl std::str::FromStr for Invoice {
 pub struct NodeId([u8; 33]);
 
 impl NodeId {
+    /// No node: 33 zeros, which is not the form of a key.
+    pub const NOBODY: Self = Self([0; 33]);
+
     /// Wraps a compressed public key.
     #[cfg(feature = "loopback")]
     pub(crate) const fn from_bytes(bytes: [u8; 33]) -> Self {

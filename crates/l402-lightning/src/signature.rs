@@ -1,6 +1,6 @@
 //! The elliptic-curve part of BOLT 11: the digest that is signed, and whose signature it is.
 
-use bitcoin::secp256k1::{All, Message, PublicKey, Secp256k1, ecdsa::RecoverableSignature};
+use bitcoin::secp256k1::{All, Message, Secp256k1, XOnlyPublicKey, ecdsa::RecoverableSignature};
 use lightning_invoice::{Bolt11InvoiceSignature, PayeePubKey};
 use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
@@ -54,23 +54,57 @@ pub(crate) fn digest(text: &str) -> Option<[u8; 32]> {
     Some(Sha256::digest(&bytes).into())
 }
 
-/// The key that made the signature: the named one if the signature verifies against it, else the recovered one.
-/// `None` if there is no such key.
-pub(crate) fn payee(
-    digest: &[u8; 32],
-    signature: &Bolt11InvoiceSignature,
-    named: Option<&PayeePubKey>,
-) -> Option<[u8; 33]> {
-    let message = Message::from_digest(*digest);
-    let signature: &RecoverableSignature = &signature.0;
-    match named {
-        Some(key) => {
-            let key: &PublicKey = &key.0;
-            curve().verify_ecdsa(&message, &signature.to_standard(), key).ok()?;
-            Some(key.serialize())
-        }
-        None => Some(curve().recover_ecdsa(&message, signature).ok()?.serialize()),
+/// Who signed an invoice.
+#[derive(Clone)]
+pub(crate) enum Signer {
+    /// The key that the invoice names; the signature verifies against it.
+    Named([u8; 33]),
+    /// The key that the signature leads to. Finding it takes longer than all else about an invoice, and proves nothing:
+    /// whatever is signed, there is such a key.
+    Recoverable { digest: [u8; 32], signature: RecoverableSignature },
+}
+
+impl Signer {
+    /// Whoever signed `digest`: the named key, if the signature verifies against it, or one that can be recovered.
+    /// `None` if there is no such key.
+    pub(crate) fn of(
+        digest: [u8; 32],
+        signature: &Bolt11InvoiceSignature,
+        named: Option<&PayeePubKey>,
+    ) -> Option<Self> {
+        let signature = signature.0;
+        let Some(PayeePubKey(key)) = named else {
+            return is_recoverable(&digest, &signature).then_some(Self::Recoverable { digest, signature });
+        };
+        let message = Message::from_digest(digest);
+        curve().verify_ecdsa(&message, &signature.to_standard(), key).ok()?;
+        Some(Self::Named(key.serialize()))
     }
+
+    /// The key. `None` where the signature was made so that the recovered key is the point at infinity, which nobody can
+    /// sign for.
+    pub(crate) fn key(&self) -> Option<[u8; 33]> {
+        match self {
+            Self::Named(key) => Some(*key),
+            Self::Recoverable { digest, signature } => recovered(digest, signature),
+        }
+    }
+}
+
+/// Whether the signature leads to a key: `s` is not zero, and there is a point with the x coordinate `r`.
+fn is_recoverable(digest: &[u8; 32], signature: &RecoverableSignature) -> bool {
+    let (id, bytes) = signature.serialize_compact();
+    // Here `r` is the coordinate less the order of the group: one signature in 2^127, or one that was made up.
+    if id.to_i32() > 1 {
+        return recovered(digest, signature).is_some();
+    }
+    let (r, s) = bytes.split_at(32);
+    s.iter().any(|byte| *byte != 0) && XOnlyPublicKey::from_slice(r).is_ok()
+}
+
+fn recovered(digest: &[u8; 32], signature: &RecoverableSignature) -> Option<[u8; 33]> {
+    let key = curve().recover_ecdsa(&Message::from_digest(*digest), signature).ok()?;
+    Some(key.serialize())
 }
 
 /// The low eight bits.
@@ -87,4 +121,46 @@ const fn values() -> [u8; 128] {
         value += 1;
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitcoin::secp256k1::{SecretKey, ecdsa::RecoveryId};
+
+    fn signature(id: i32, r: [u8; 32], s: [u8; 32]) -> Option<RecoverableSignature> {
+        let bytes = [r, s].concat();
+        RecoverableSignature::from_compact(&bytes, RecoveryId::from_i32(id).unwrap()).ok()
+    }
+
+    fn small(number: u8) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes[31] = number;
+        bytes
+    }
+
+    #[test]
+    fn a_signature_is_one_where_a_key_can_be_recovered() {
+        let (digest, mut taken, mut refused) = ([7; 32], 0, 0);
+        // Recovery looks for `r` and the order of the group together where the id is above 1, which small ones fit.
+        let rs = (0..=255).flat_map(|r| [[r; 32], small(r)]);
+        for (r, id) in rs.flat_map(|r| (0..4).map(move |id| (r, id))) {
+            for s in [[0; 32], [1; 32]] {
+                let Some(signature) = signature(id, r, s) else { continue };
+                let is_taken = is_recoverable(&digest, &signature);
+                assert_eq!(is_taken, recovered(&digest, &signature).is_some(), "{id} {r:x?} {s:x?}");
+                *(if is_taken { &mut taken } else { &mut refused }) += 1;
+            }
+        }
+        assert!(taken > 500 && refused > 500, "{taken} {refused}");
+    }
+
+    #[test]
+    fn a_signature_may_lead_to_nobody() {
+        let digest = [7; 32];
+        // The secret number 1 and the key 0: the point's coordinate is the generator's, and `s` is what was signed.
+        let (x, _) = SecretKey::from_slice(&small(1)).unwrap().x_only_public_key(curve());
+        let signature = Bolt11InvoiceSignature(signature(0, x.serialize(), digest).unwrap());
+        assert_eq!(Signer::of(digest, &signature, None).unwrap().key(), None);
+    }
 }

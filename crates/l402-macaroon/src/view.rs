@@ -128,6 +128,16 @@ impl<'a> MacaroonRef<'a> {
         if bool::from(end.ct_eq(self.signature())) { Ok(()) } else { Err(VerifyError::Signature) }
     }
 
+    /// The signature that the token had after each of its caveats was added: the last one is its own. Each is as secret as
+    /// a token, and means nothing unless [`verify`](Self::verify) says so for this key.
+    pub fn running_signatures(&self, key: &RootKey) -> impl Iterator<Item = [u8; SIGNATURE_LEN]> + use<'a> {
+        let start = chain::start(key.chain_key(), self.identifier());
+        self.caveats().scan(start, |signature, caveat| {
+            *signature = chain::extend(signature, &caveat);
+            Some(*signature)
+        })
+    }
+
     pub(crate) fn from_checked(bytes: &'a [u8], layout: Layout) -> Self {
         Self { bytes, layout }
     }

@@ -5,9 +5,10 @@
 //!
 //! 1. [`RouteTable::find`]: canonical path, host and method to a [`Rule`];
 //! 2. [`l402::Credential::read`], [`l402::verify`] and [`l402::clear`]: headers to an [`l402::Permit`];
-//! 3. [`Gate::admit`] runs these steps and returns an [`Admission`], the only thing a proxy may forward with,
-//!    or a [`Refusal`];
-//! 4. where the seller asks for settled payments, [`Gate::confirm`] asks a [`SettlementCheck`];
+//! 3. [`Gate::admit`] runs these steps and returns a [`Verdict`]: an [`Admission`], the only thing a proxy may forward
+//!    with, or what is still to be asked, or a [`Refusal`];
+//! 4. where the seller wants settled payments, or sells by the unit, [`Gate::complete`] asks the [`SettlementCheck`] and
+//!    the [`ledger`];
 //! 5. [`Gate::answer`] turns a refusal into a response, minting a challenge where the refusal asks for one.
 //!
 //! This crate names no server and no database: time, entropy, the node and the store come in as arguments.
@@ -17,7 +18,10 @@ mod cors;
 mod gate;
 mod host;
 mod keys;
+pub mod ledger;
 mod limit;
+pub mod meter;
+pub mod metering;
 mod mint;
 mod path;
 mod recent;
@@ -29,7 +33,7 @@ mod spec;
 
 pub use admission::{Admission, Outcome, Receipt};
 pub use cors::Cors;
-pub use gate::{Answer, Client, Gate, GateParts, Now};
+pub use gate::{Answer, Client, Completed, Gate, GateParts, Now, Order, Pending, Verdict};
 pub use keys::{KeyFile, KeyFileError, KeyRing, PreimageKey};
 pub use limit::{MintLimits, Rate};
 pub use mint::{Entropy, Mint, MintRefusal, Minted};

@@ -57,6 +57,22 @@ pub(crate) enum LimitReached {
     Budget { retry_secs: u64 },
 }
 
+/// How often a client network was served before its first 402. Outlives a reload.
+#[derive(Debug)]
+pub(crate) struct Courtesy(Sketch);
+
+impl Courtesy {
+    pub(crate) fn new() -> Self {
+        Self(Sketch::new(SLOTS))
+    }
+
+    /// Whether the network of `client` has a request left.
+    pub(crate) fn take(&self, rate: Rate, client: IpAddr, service: &str, now_ns: u64) -> bool {
+        let slots = self.0.slots((network_of(client), service));
+        rate.count > 0 && take_any(slots, Pace::with_burst(rate, 1), now_ns).is_ok()
+    }
+}
+
 /// The buckets. They outlive a reload, so that a reload is no way around them.
 #[derive(Debug)]
 pub(crate) struct MintLimiter {
@@ -126,9 +142,13 @@ struct Pace {
 
 impl Pace {
     fn of(rate: Rate) -> Self {
+        Self::with_burst(rate, BURST_MIN)
+    }
+
+    fn with_burst(rate: Rate, burst_min: u64) -> Self {
         let period_ns = u64::from(rate.period_secs).saturating_mul(NANOS_PER_SEC);
         let interval_ns = period_ns.checked_div(u64::from(rate.count)).unwrap_or(u64::MAX);
-        let burst = u64::from(rate.count).max(BURST_MIN);
+        let burst = u64::from(rate.count).max(burst_min);
         let depth_ns = if rate.count == 0 { 0 } else { interval_ns.saturating_mul(burst) };
         Self { interval_ns, depth_ns }
     }

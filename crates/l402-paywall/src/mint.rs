@@ -2,11 +2,14 @@
 //! compared with what was asked before anything leaves.
 
 use crate::{
+    gate::Now,
     keys::KeyRing,
+    ledger::Units,
     limit::{LimitReached, MintLimiter, MintLimits},
+    meter::Pack,
     route::Found,
 };
-use l402::{Challenge, Identifier, MintError, TokenId};
+use l402::{Challenge, Identifier, MintError, TokenId, TokenSpec};
 use l402_lightning::{
     Expected, Invoice, InvoiceRequest, Invoicer, InvoicerCapabilities, InvoicerError, KeyControl, MilliSat,
     Network,
@@ -47,6 +50,8 @@ pub struct Minted {
     pub challenge: Challenge,
     /// What it costs.
     pub price: MilliSat,
+    /// How many units it buys, where the service is metered and the challenge is new.
+    pub units: Option<Units>,
     /// When the invoice expires, in Unix seconds.
     pub expires_at: u64,
 }
@@ -103,17 +108,17 @@ impl Mint {
         self
     }
 
-    /// Makes a challenge for what was found. `now` is in Unix seconds, `now_ns` on any monotonic clock.
+    /// Makes a challenge for what was found: for `pack` where the service is metered, else for the rule's own price.
     pub async fn offer(
         &self,
         keys: &KeyRing,
         found: Found<'_>,
+        pack: Option<&Pack>,
         client: IpAddr,
-        now: u64,
-        now_ns: u64,
+        now: Now,
     ) -> Result<Minted, MintRefusal> {
-        self.limit(found, client, now_ns)?;
-        self.issue(keys, found, now).await
+        self.limit(found, client, now.monotonic_ns)?;
+        self.issue(keys, found, pack, now.unix).await
     }
 
     /// Takes one challenge from the client's, the service's and the gateway's budget.
@@ -126,14 +131,25 @@ impl Mint {
     }
 
     /// Makes a challenge that a budget was spent on.
-    async fn issue(&self, keys: &KeyRing, found: Found<'_>, now: u64) -> Result<Minted, MintRefusal> {
-        let price = found.rule.price().filter(|price| price.as_msat() > 0).ok_or(MintRefusal::NoPrice)?;
+    async fn issue(
+        &self,
+        keys: &KeyRing,
+        found: Found<'_>,
+        pack: Option<&Pack>,
+        now: u64,
+    ) -> Result<Minted, MintRefusal> {
+        let price = pack.map(|pack| pack.price).or(found.rule.price());
+        let price = price.filter(|price| price.as_msat() > 0).ok_or(MintRefusal::NoPrice)?;
         let token_id = self.draw_token_id(keys);
         let invoice = self.invoice(keys, &token_id, price, found, now).await?;
         let identifier = Identifier { payment_hash: invoice.payment_hash(), token_id };
+        let mut says = found.rule.sells.clone();
+        says.units = pack.map(|pack| pack.units.get());
+        says.valid_until = found.service.spec().valid_for_secs.map(|secs| now.saturating_add(secs));
         let challenge =
-            seal(keys, &self.location, &identifier, found, now, &invoice).map_err(MintRefusal::Token)?;
-        Ok(Minted { challenge, price, expires_at: invoice.expires_at() })
+            seal(keys, &self.location, &identifier, &says, &invoice).map_err(MintRefusal::Token)?;
+        let units = pack.map(|pack| pack.units);
+        Ok(Minted { challenge, price, units, expires_at: invoice.expires_at() })
     }
 
     /// Four bytes of epoch, 28 random ones.
@@ -177,13 +193,10 @@ fn seal(
     keys: &KeyRing,
     location: &str,
     identifier: &Identifier,
-    found: Found<'_>,
-    now: u64,
+    says: &TokenSpec,
     invoice: &Invoice,
 ) -> Result<Challenge, MintError> {
-    let mut token = found.rule.sells.clone();
-    token.valid_until = found.service.spec().valid_for_secs.map(|secs| now.saturating_add(secs));
-    let token = l402::mint(&keys.mint_key(identifier), location, identifier, &token)?;
+    let token = l402::mint(&keys.mint_key(identifier), location, identifier, says)?;
     Ok(Challenge { token, invoice: invoice.text().to_owned() })
 }
 

@@ -1,6 +1,8 @@
 //! Every reason for which a request does not reach the upstream, or its answer does not reach the client.
 
-use crate::{mint::MintRefusal, path::PathProblem, route::Place, settled::Unsettled};
+use crate::{
+    StoreError, ledger::Units, mint::MintRefusal, path::PathProblem, route::Place, settled::Unsettled,
+};
 use http::StatusCode;
 use l402::{ClearError, CredentialError, VerifyError};
 use l402_lightning::{Invoice, InvoicerError};
@@ -27,6 +29,46 @@ pub enum Refusal {
     /// The payment is proven, and the node does not know it as settled.
     #[error(transparent)]
     Unsettled(Unsettled),
+    /// The token was revoked.
+    #[error("the token was revoked")]
+    Revoked,
+    /// The token's units do not suffice for this request.
+    #[error("the token has {balance} units left, and this request needs {needed}")]
+    Exhausted {
+        /// What it has left.
+        balance: Units,
+        /// What would be set aside.
+        needed: Units,
+    },
+    /// A request with the same `Idempotency-Key` is still being served.
+    #[error("a request with this `Idempotency-Key` is still being served")]
+    InFlight,
+    /// Another request had the same `Idempotency-Key`.
+    #[error("this `Idempotency-Key` belongs to another request")]
+    KeyReused,
+    /// The same request was served and charged before, and its answer was too large to keep.
+    #[error(
+        "this request was served before, and its answer was too large to keep; use another `Idempotency-Key`"
+    )]
+    AnswerNotKept,
+    /// The `Idempotency-Key` cannot be one.
+    #[error("an `Idempotency-Key` is one line of 1 to 255 printable ASCII characters")]
+    IdempotencyKey,
+    /// The request's body has to be read to count it, and cannot be.
+    #[error("the body of this request cannot be counted: {0}")]
+    BodyUnreadable(&'static str),
+    /// The request's body has to be read to count it, and is too large.
+    #[error("the body of this request is larger than the {0} bytes that can be counted")]
+    BodyTooLarge(usize),
+    /// The request's body is paid for by its size, which it does not say.
+    #[error("a body that is paid for by its size has to say its `Content-Length`")]
+    LengthRequired,
+    /// `L402-Pack` names nothing that is sold here.
+    #[error("no such pack is sold here")]
+    UnknownPack,
+    /// The ledger cannot be asked.
+    #[error("the balance cannot be looked up: {0}")]
+    Ledger(StoreError),
     /// A challenge was due and could not be made.
     #[error(transparent)]
     NotMinted(MintRefusal),
@@ -108,6 +150,17 @@ impl Refusal {
             Self::Unsettled(Unsettled::Open) => "unsettled",
             Self::Unsettled(Unsettled::NodeSilent(_)) => "node_unavailable",
             Self::Unsettled(Unsettled::Store(_)) => "store_unavailable",
+            Self::Revoked => "revoked",
+            Self::Exhausted { .. } => "exhausted",
+            Self::InFlight => "in_flight",
+            Self::KeyReused => "key_reused",
+            Self::AnswerNotKept => "answer_not_kept",
+            Self::IdempotencyKey => "idempotency_key",
+            Self::BodyUnreadable(_) => "unreadable_body",
+            Self::BodyTooLarge(_) => "body_too_large",
+            Self::LengthRequired => "length_required",
+            Self::UnknownPack => "unknown_pack",
+            Self::Ledger(_) => "ledger_unavailable",
             Self::NotMinted(error) => mint_reason(error),
             Self::Preflight => "preflight",
             Self::NoRoute => "no_route",
@@ -140,13 +193,25 @@ impl Refusal {
             Self::Missing
             | Self::Unproven(VerifyError::Signature)
             | Self::NotAllowed(_)
+            | Self::Revoked
+            | Self::Exhausted { .. }
             | Self::Unsettled(Unsettled::Open) => StatusCode::PAYMENT_REQUIRED,
+            Self::InFlight | Self::AnswerNotKept => StatusCode::CONFLICT,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::NotMinted(MintRefusal::Limited { .. }) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotMinted(MintRefusal::Token(_)) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotMinted(_) | Self::Unsettled(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotMinted(_) | Self::Unsettled(_) | Self::Ledger(_) | Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Preflight => StatusCode::NO_CONTENT,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Path(_) | Self::Framing(_) => StatusCode::BAD_REQUEST,
+            Self::Path(_)
+            | Self::Framing(_)
+            | Self::IdempotencyKey
+            | Self::BodyUnreadable(_)
+            | Self::UnknownPack => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Method => StatusCode::NOT_IMPLEMENTED,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -167,6 +232,7 @@ impl Refusal {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => 14,
             StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => 4,
             StatusCode::FORBIDDEN => 7,
+            StatusCode::CONFLICT => 10,
             _ => 3,
         }
     }
@@ -183,8 +249,8 @@ impl Refusal {
             Self::Unsettled(Unsettled::NodeSilent(InvoicerError::Resting { retry_secs })) => {
                 Some(*retry_secs)
             }
-            Self::Unsettled(Unsettled::NodeSilent(_) | Unsettled::Store(_)) => Some(5),
-            Self::Busy => Some(1),
+            Self::Unsettled(Unsettled::NodeSilent(_) | Unsettled::Store(_)) | Self::Ledger(_) => Some(5),
+            Self::Busy | Self::InFlight => Some(1),
             _ => None,
         }
     }
@@ -197,6 +263,8 @@ fn clear_reason(error: ClearError) -> &'static str {
         ClearError::Expired => "expired",
         ClearError::CapabilityMissing => "capability_missing",
         ClearError::Constraint => "constraint",
+        ClearError::NotMetered => "not_metered",
+        ClearError::Metered => "metered",
         ClearError::UnknownCaveat => "unknown_caveat",
         ClearError::Undecodable => "undecodable_caveat",
         ClearError::Widened => "widened_caveat",

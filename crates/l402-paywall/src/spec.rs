@@ -1,7 +1,12 @@
 //! What a seller asks for: services, routes and their prices, already parsed into types but not yet checked
 //! against each other. [`RouteTable::build`](crate::RouteTable::build) does that and reports every problem at once.
 
-use crate::{Cors, path::PathOddities};
+use crate::ledger::Units;
+use crate::{
+    Cors, Rate,
+    meter::{CostRule, MeterSpec, Pack},
+    path::PathOddities,
+};
 use l402::{Name, UnknownCaveats};
 use l402_lightning::MilliSat;
 use std::fmt;
@@ -49,6 +54,10 @@ pub struct ServiceSpec {
     pub allow_in_path: PathOddities,
     /// Answer 401 instead of minting when a credential is missing.
     pub skip_invoice: bool,
+    /// Sold by the unit; absent: flat rate, as much as anybody likes until `valid_for`.
+    pub meter: Option<MeterSpec>,
+    /// Requests that a client network may make before the first 402.
+    pub free_requests: Option<Rate>,
     /// Finer rules inside the service.
     pub routes: Vec<RouteSpec>,
 }
@@ -68,6 +77,10 @@ pub struct RouteSpec {
     pub capability: Option<Name>,
     /// Answer 401 instead of minting when a credential is missing.
     pub skip_invoice: Option<bool>,
+    /// What a request costs here, where the service is metered.
+    pub cost: Option<CostRule>,
+    /// What can be bought by this route's own price, where the service is metered; empty: the service's packs.
+    pub packs: Vec<Pack>,
 }
 
 /// Paths that a service or a route covers, in canonical form ([`crate::CanonicalPath`]).
@@ -277,6 +290,38 @@ pub enum ProblemKind {
         /// The limit.
         max: usize,
     },
+    /// A meter where nothing is paid for.
+    #[error("a service that is never paid for needs no meter")]
+    MeterWithoutPrice,
+    /// A pack of nothing.
+    #[error("a pack of no units buys nothing")]
+    EmptyPack,
+    /// A request that costs nothing.
+    #[error("a cost of zero is never free access by accident; say `access: free` on a route")]
+    ZeroCost,
+    /// A pack that pays for less than one request.
+    #[error("a pack of {pack} units does not pay for one request, for which {needed} are set aside")]
+    PackTooSmall {
+        /// Units of the pack.
+        pack: Units,
+        /// Units that are set aside.
+        needed: Units,
+    },
+    /// Two packs have one name.
+    #[error("two packs are named `{0}`")]
+    DuplicatePack(Name),
+    /// A cost where nothing is counted.
+    #[error("a cost of its own needs a `meter` on the service")]
+    CostWithoutMeter,
+    /// A price of its own, which has to buy units.
+    #[error("a route with its own price in a metered service needs a `pack`")]
+    PriceWithoutPack,
+    /// Two rules for reservations that a crash left behind: they are in one ledger, which does not know services.
+    #[error("`on_crash` has to be the same in all metered services; service `{0}` says otherwise")]
+    MixedAbandoned(Name),
+    /// Units that no price sells.
+    #[error("a pack of its own needs a `price`")]
+    PackWithoutPrice,
     /// Zero seconds of validity.
     #[error("a token that is valid for no time cannot be used")]
     ZeroValidity,

@@ -51,6 +51,7 @@ impl Scene {
             tier: 0,
             capabilities: Vec::new(),
             constraints: vec![(name("region"), "eu".to_owned())],
+            units: None,
             valid_until: Some(NOW + 3600),
         };
         let key = keys.root_key(&identifier).expect("one block of output");

@@ -6,6 +6,9 @@ use crate::{
 };
 use l402_macaroon::MacaroonRef;
 
+/// Most units that anything is counted in: what every store can hold.
+const UNITS_MAX: u64 = i64::MAX.unsigned_abs();
+
 /// Evidence that a verified token allows one request. Only [`clear`] makes it.
 #[derive(Clone, Debug)]
 pub struct Permit {
@@ -15,6 +18,18 @@ pub struct Permit {
     capability: Option<Box<str>>,
     expires_at: Option<u64>,
     unknown_caveats: u32,
+    units: Option<u64>,
+    budgets: Box<[Budget]>,
+}
+
+/// A part of a token's units that its holder delegated: all copies that share the caveat, and everything before it, may
+/// spend so many together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Its name. Not secret.
+    pub key: [u8; 32],
+    /// How many units.
+    pub units: u64,
 }
 
 /// Why a verified token does not allow a request. Complete: each variant is one answer on the wire.
@@ -35,6 +50,12 @@ pub enum ClearError {
     /// A configured or custom constraint is absent or does not allow the request. Another purchase would help.
     #[error("a constraint of the token does not allow this request")]
     Constraint,
+    /// The service is sold by the unit, and the token was sold without any. Another purchase would help.
+    #[error("the token was not sold by the unit")]
+    NotMetered,
+    /// The token was sold by the unit, and the service no longer is. Another purchase would help.
+    #[error("the token was sold by the unit, and the service no longer is")]
+    Metered,
     /// A condition in our namespaces that we do not know, or a foreign one where these are refused. Another purchase
     /// would help.
     #[error("the token has a caveat that is not known here")]
@@ -61,9 +82,8 @@ pub fn clear(
     if access.service != satisfiers.service().as_str() {
         return Err(ClearError::WrongService);
     }
-    let macaroon = token.macaroon();
-    let mut clearance = Clearance::new(macaroon, satisfiers, access);
-    for (index, caveat) in macaroon.caveats().enumerate() {
+    let mut clearance = Clearance::new(token, satisfiers, access);
+    for (index, caveat) in token.macaroon().caveats().enumerate() {
         let caveat = Caveat::parse(caveat.identifier).map_err(|_| ClearError::Undecodable)?;
         clearance.judge(index, &caveat)?;
     }
@@ -75,6 +95,8 @@ pub fn clear(
         capability: access.capability.map(Box::from),
         expires_at: clearance.valid_until,
         unknown_caveats: clearance.unknown_caveats,
+        units: clearance.units,
+        budgets: clearance.budgets.into(),
     })
 }
 
@@ -94,6 +116,11 @@ impl Permit {
         self.service.as_str()
     }
 
+    /// The same, as a name.
+    pub fn service_name(&self) -> &Name {
+        &self.service
+    }
+
     /// The tier of the service that was bought.
     pub fn tier(&self) -> u64 {
         self.tier
@@ -107,6 +134,16 @@ impl Permit {
     /// When the token ends, in seconds since 1970; the request has to be before that. `None`: never.
     pub fn expires_at(&self) -> Option<u64> {
         self.expires_at
+    }
+
+    /// The units that were bought with the token; `None` where the service is not metered.
+    pub fn units(&self) -> Option<u64> {
+        self.units
+    }
+
+    /// The budgets that its holders delegated, each within the one before.
+    pub fn budgets(&self) -> &[Budget] {
+        &self.budgets
     }
 
     /// How many foreign caveats were skipped.
@@ -127,6 +164,7 @@ impl From<CaveatFault> for ClearError {
 
 /// What the caveats up to here have allowed.
 struct Clearance<'t> {
+    token: &'t VerifiedToken,
     macaroon: MacaroonRef<'t>,
     satisfiers: &'t Satisfiers,
     access: &'t Access<'t>,
@@ -135,12 +173,15 @@ struct Clearance<'t> {
     valid_until: Option<u64>,
     constraints_met: usize,
     unknown_caveats: u32,
+    units: Option<u64>,
+    budgets: Vec<Budget>,
 }
 
 impl<'t> Clearance<'t> {
-    fn new(macaroon: MacaroonRef<'t>, satisfiers: &'t Satisfiers, access: &'t Access<'t>) -> Self {
+    fn new(token: &'t VerifiedToken, satisfiers: &'t Satisfiers, access: &'t Access<'t>) -> Self {
         Self {
-            macaroon,
+            token,
+            macaroon: token.macaroon(),
             satisfiers,
             access,
             services: None,
@@ -148,6 +189,8 @@ impl<'t> Clearance<'t> {
             valid_until: None,
             constraints_met: 0,
             unknown_caveats: 0,
+            units: None,
+            budgets: Vec::new(),
         }
     }
 
@@ -156,6 +199,7 @@ impl<'t> Clearance<'t> {
             Rule::Services => self.judge_services(caveat.value),
             Rule::Capabilities => self.judge_capabilities(caveat.value),
             Rule::ValidUntil => self.judge_valid_until(caveat.value),
+            Rule::Units => self.judge_units(index, caveat.value),
             Rule::Constraint(demanded) => self.judge_constraint(index, caveat, demanded),
             Rule::Custom(satisfier) => self.judge_custom(index, caveat, satisfier),
             Rule::Preimage | Rule::Elsewhere => Ok(()),
@@ -216,6 +260,28 @@ impl<'t> Clearance<'t> {
         if self.access.now < until { Ok(()) } else { Err(ClearError::Expired) }
     }
 
+    /// The first caveat of the token says how many were bought, and nobody but the mint can write there. Any other one
+    /// is a holder's, who delegates a part of what there is.
+    fn judge_units(&mut self, index: usize, value: &str) -> Result<(), ClearError> {
+        let units = canonical_u64(value.as_bytes()).filter(|units| *units <= UNITS_MAX);
+        let units = units.ok_or(ClearError::Undecodable)?;
+        if !self.satisfiers.is_metered() {
+            return Err(if index == 0 { ClearError::Metered } else { ClearError::UnknownCaveat });
+        }
+        if index == 0 {
+            self.units = Some(units);
+            return Ok(());
+        }
+        let left =
+            self.budgets.last().map(|budget| budget.units).or(self.units).ok_or(ClearError::NotMetered)?;
+        if units > left {
+            return Err(ClearError::Widened);
+        }
+        let key = self.token.budget_at(index).ok_or(ClearError::Undecodable)?;
+        self.budgets.push(Budget { key, units });
+        Ok(())
+    }
+
     /// One value is allowed, so a repetition can only say the same again.
     fn judge_constraint(
         &mut self,
@@ -261,6 +327,9 @@ impl<'t> Clearance<'t> {
         }
         if self.access.capability.is_some() && self.capabilities.is_none() {
             return Err(ClearError::CapabilityMissing);
+        }
+        if self.satisfiers.is_metered() && self.units.is_none() {
+            return Err(ClearError::NotMetered);
         }
         if self.constraints_met != self.satisfiers.constraint_count() {
             return Err(ClearError::Constraint);

@@ -30,6 +30,7 @@
 //!     tier: 0,
 //!     capabilities: vec![],
 //!     constraints: vec![],
+//!     units: None,
 //!     valid_until: Some(1_700_003_600),
 //! };
 //! let key = Keys.root_key(&identifier).ok_or("no key")?;
@@ -117,7 +118,7 @@ pub use caveat::{Caveat, CaveatError};
 pub use challenge::{
     Challenge, ChallengeError, Offer, OfferScheme, authorization_value, metadata_value, read_challenges,
 };
-pub use clear::{ClearError, Permit, clear};
+pub use clear::{Budget, ClearError, Permit, clear};
 pub use credential::{Credential, CredentialError, Scheme, application_authorization, is_l402_authorization};
 pub use identifier::{EpochId, Identifier, IdentifierError, TokenId};
 pub use l402_macaroon::{

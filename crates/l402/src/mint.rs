@@ -18,6 +18,8 @@ pub struct TokenSpec {
     pub capabilities: Vec<Name>,
     /// Further restrictions, minted in this order as `<service>_<name>=<value>`.
     pub constraints: Vec<(Name, String)>,
+    /// Units that the payment buys, where the service is metered.
+    pub units: Option<u64>,
     /// First second at which the token is no longer good, counted from 1970; `None`: it does not expire.
     pub valid_until: Option<u64>,
 }
@@ -42,8 +44,11 @@ pub enum MintError {
     RestrictionMissing,
 }
 
-/// Makes the token for `identifier`, with the caveats in this order: `services`, `<service>_capabilities`,
-/// constraints, `<service>_valid_until`.
+/// Makes the token for `identifier`, with the caveats in this order: `<service>_units` where the service is metered,
+/// `services`, `<service>_capabilities`, constraints, `<service>_valid_until`.
+///
+/// The units come first because that place can only be written by whoever has the root key: holders append, and a holder
+/// who appends units to a token that was sold without any must not be believed.
 ///
 /// The token is decoded again before it is handed out: unless it verifies and every restriction of `spec` can be
 /// read from it, there is no token.
@@ -78,7 +83,8 @@ impl TokenSpec {
     fn caveats(&self) -> Vec<String> {
         let service = &self.service;
         let capabilities: Vec<&str> = self.capabilities.iter().map(Name::as_str).collect();
-        let mut caveats = Vec::with_capacity(3 + self.constraints.len());
+        let mut caveats = Vec::with_capacity(4 + self.constraints.len());
+        caveats.extend(self.units.map(|units| format!("{service}_units={units}")));
         caveats.push(format!("services={service}:{}", self.tier));
         caveats.push(format!("{service}_capabilities={}", capabilities.join(",")));
         caveats.extend(self.constraints.iter().map(|(name, value)| format!("{service}_{name}={value}")));
@@ -90,7 +96,7 @@ impl TokenSpec {
         for (index, (name, _)) in self.constraints.iter().enumerate() {
             let is_standard =
                 |suffix: &str| name.as_str().strip_suffix(suffix).is_some_and(ends_like_a_service);
-            if is_standard("capabilities") || is_standard("valid_until") {
+            if is_standard("capabilities") || is_standard("valid_until") || is_standard("units") {
                 return Err(MintError::ReservedConstraint);
             }
             if self.constraints[..index].iter().any(|(earlier, _)| earlier == name) {
@@ -125,9 +131,17 @@ impl TokenSpec {
             .all(|(name, value)| value_of(&own(name.as_str())) == Some(value.as_str()));
         let has_expiry = value_of(&own("valid_until")).map(|until| canonical_u64(until.as_bytes()))
             == self.valid_until.map(Some);
-        let count = 2 + self.constraints.len() + usize::from(self.valid_until.is_some());
-        has_service && has_capabilities && has_constraints && has_expiry && token.caveat_count() == count
+        let has_units = value_of(&own("units")).map(|units| canonical_u64(units.as_bytes()))
+            == self.units.map(Some)
+            && (self.units.is_none() || first_condition(token) == Some(own("units").as_str()));
+        let optional = usize::from(self.valid_until.is_some()) + usize::from(self.units.is_some());
+        let is_all = token.caveat_count() == 2 + self.constraints.len() + optional;
+        has_service && has_capabilities && has_constraints && has_expiry && has_units && is_all
     }
+}
+
+fn first_condition<'t>(token: &MacaroonRef<'t>) -> Option<&'t str> {
+    Some(Caveat::parse(token.caveats().next()?.identifier).ok()?.condition)
 }
 
 /// Whether the text before a standard suffix is empty or could be the end of a service's name: `<service>_b_valid_until`

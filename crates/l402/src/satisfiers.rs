@@ -25,6 +25,7 @@ pub struct Satisfiers {
     /// Conditions in the service's own namespace.
     own: Vec<(String, OwnRule)>,
     constraint_count: usize,
+    is_metered: bool,
     custom: Vec<Box<dyn Satisfier>>,
     namespaces: Namespaces,
     unknown: UnknownCaveats,
@@ -33,6 +34,7 @@ pub struct Satisfiers {
 enum OwnRule {
     ValidUntil,
     Capabilities,
+    Units,
     /// Every token of the service has to carry it with this value.
     Constraint(String),
 }
@@ -46,6 +48,7 @@ pub(crate) enum Rule<'s> {
     Services,
     Capabilities,
     ValidUntil,
+    Units,
     /// The value that the configuration demands.
     Constraint(&'s str),
     Custom(&'s dyn Satisfier),
@@ -62,14 +65,17 @@ pub(crate) enum Rule<'s> {
 }
 
 impl Satisfiers {
-    /// Starts with the conditions every service has: `services`, `<service>_capabilities`, `<service>_valid_until`.
+    /// Starts with the conditions every service has: `services`, `<service>_capabilities`, `<service>_valid_until`,
+    /// `<service>_units`.
     pub fn builder(service: Name) -> SatisfiersBuilder {
         SatisfiersBuilder(Self {
             own: vec![
                 (standard(&service, "valid_until"), OwnRule::ValidUntil),
                 (standard(&service, "capabilities"), OwnRule::Capabilities),
+                (standard(&service, "units"), OwnRule::Units),
             ],
             constraint_count: 0,
+            is_metered: false,
             custom: Vec::new(),
             namespaces: Namespaces::default(),
             unknown: UnknownCaveats::default(),
@@ -85,6 +91,11 @@ impl Satisfiers {
     /// What becomes of foreign conditions.
     pub fn unknown_caveats(&self) -> UnknownCaveats {
         self.unknown
+    }
+
+    /// Whether the service is sold by the unit.
+    pub(crate) fn is_metered(&self) -> bool {
+        self.is_metered
     }
 
     /// How many constraints a token has to carry.
@@ -103,6 +114,7 @@ impl Satisfiers {
             return match own {
                 OwnRule::ValidUntil => Rule::ValidUntil,
                 OwnRule::Capabilities => Rule::Capabilities,
+                OwnRule::Units => Rule::Units,
                 OwnRule::Constraint(value) => Rule::Constraint(value),
             };
         }
@@ -110,7 +122,7 @@ impl Satisfiers {
             return Rule::Custom(custom.as_ref());
         }
         match self.owner(condition) {
-            Some((owner, "capabilities" | "valid_until")) if owner != self.service.as_str() => {
+            Some((owner, "capabilities" | "valid_until" | "units")) if owner != self.service.as_str() => {
                 Rule::Elsewhere
             }
             Some(_) => Rule::Unknown,
@@ -149,6 +161,12 @@ impl SatisfiersBuilder {
         let condition = standard(&self.0.service, name.as_str());
         self.0.own.push((condition, OwnRule::Constraint(value.into())));
         self.0.constraint_count += 1;
+        self
+    }
+
+    /// Demands units of every token: the service is sold by the unit.
+    pub fn metered(mut self, is_metered: bool) -> Self {
+        self.0.is_metered = is_metered;
         self
     }
 

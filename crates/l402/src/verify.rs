@@ -2,6 +2,7 @@
 
 use crate::{Credential, Identifier, PaymentHash, RootKey, Scheme, TokenId};
 use l402_macaroon::{Macaroon, MacaroonRef};
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 /// Where root keys come from.
@@ -20,6 +21,8 @@ pub struct VerifiedToken {
     macaroon: Macaroon,
     identifier: Identifier,
     scheme: Scheme,
+    /// By index, for the caveats that delegate a budget.
+    budgets: Vec<(usize, [u8; 32])>,
 }
 
 /// Why a well-formed credential proves nothing.
@@ -37,7 +40,7 @@ pub enum VerifyError {
 }
 
 /// Checks the preimage against the token's payment hash, then the chain of signatures with the token's root key.
-/// Comparisons take constant time. Nothing is allocated here.
+/// Comparisons take constant time. Nothing is allocated here, unless the token delegates a budget.
 pub fn verify(credential: Credential, keys: &impl RootKeys) -> Result<VerifiedToken, VerifyError> {
     let Credential { macaroon, identifier, preimage, scheme } = credential;
     let hash = preimage.payment_hash();
@@ -49,7 +52,27 @@ pub fn verify(credential: Credential, keys: &impl RootKeys) -> Result<VerifiedTo
         l402_macaroon::VerifyError::Signature => VerifyError::Signature,
         l402_macaroon::VerifyError::ThirdParty => VerifyError::ThirdParty,
     })?;
-    Ok(VerifiedToken { macaroon, identifier, scheme })
+    let budgets = budgets(&macaroon.view(), &key);
+    Ok(VerifiedToken { macaroon, identifier, scheme, budgets })
+}
+
+/// Where a holder appended `<service>_units=<n>`: a name for the budget that is the same for all copies which share the
+/// caveat and everything before it. It is a digest, because the running signature itself is a usable token.
+fn budgets(token: &MacaroonRef<'_>, key: &RootKey) -> Vec<(usize, [u8; 32])> {
+    let is_units = |text: &[u8]| {
+        let condition = text.split(|&byte| byte == b'=').next();
+        condition.is_some_and(|condition| condition.ends_with(b"_units"))
+    };
+    let appended = || token.caveats().enumerate().skip(1).filter(|(_, caveat)| is_units(caveat.identifier));
+    if appended().next().is_none() {
+        return Vec::new();
+    }
+    let signatures: Vec<_> = token.running_signatures(key).collect();
+    let digest = |index: usize| {
+        let digest = Sha256::new().chain_update(b"l402/budget/v1").chain_update(signatures.get(index)?);
+        Some((index, digest.finalize().into()))
+    };
+    appended().filter_map(|(index, _)| digest(index)).collect()
 }
 
 impl VerifiedToken {
@@ -71,6 +94,11 @@ impl VerifiedToken {
     /// The invoice whose payment made the token good.
     pub fn payment_hash(&self) -> PaymentHash {
         self.identifier.payment_hash
+    }
+
+    /// The name of the budget that the caveat at this index delegates, if it does.
+    pub(crate) fn budget_at(&self, index: usize) -> Option<[u8; 32]> {
+        self.budgets.iter().find(|(at, _)| *at == index).map(|(_, key)| *key)
     }
 
     /// How the credential was presented.

@@ -134,7 +134,8 @@ impl Gateway {
         telemetry: Arc<Telemetry>,
         workers: usize,
     ) -> Result<Self, StartError> {
-        let till = Till::open(&config, node, &telemetry)?;
+        let mut till = Till::open(&config, node, &telemetry)?;
+        till.begin(&config, &telemetry).await?;
         let payee = till.payee(&config.lightning)?;
         let gate = build_gate(take_routes(&mut config), &config, keys, payee, None);
         let snapshot = Snapshot::new(gate, &config, None)?;
@@ -211,11 +212,12 @@ impl Gateway {
         let engine = self.engine;
         // A panic in a worker has printed itself.
         let _ = tokio::task::spawn_blocking(move || engine.drain(DRAIN_LIMIT)).await;
-        self.till.close().await;
-        self.upkeep.abort();
-        if let Some((_, ops)) = self.ops {
-            ops.abort();
+        let ops = self.ops.map(|(_, ops)| ops);
+        for task in ops.into_iter().chain([self.upkeep]) {
+            task.abort();
+            let _ = task.await; // ended by the line above
         }
+        self.till.close().await;
     }
 }
 

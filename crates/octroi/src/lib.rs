@@ -8,6 +8,7 @@ pub mod config;
 mod date;
 pub mod edge;
 pub mod gateway;
+pub mod ledger;
 pub mod lightning;
 pub mod listener;
 pub mod ops;

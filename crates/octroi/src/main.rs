@@ -1,7 +1,7 @@
 //! `octroi`: parses the arguments and runs one command.
 
 use clap::{Parser, Subcommand};
-use octroi::commands::{check, demo, init, keys, run, schema, token};
+use octroi::commands::{check, demo, init, keys, ledger, run, schema, token};
 use std::process::ExitCode;
 
 /// Charge for any HTTP or gRPC API over the Lightning Network.
@@ -21,6 +21,7 @@ enum Command {
     Schema(schema::Args),
     Keys(keys::Args),
     Token(token::Args),
+    Ledger(ledger::Args),
 }
 
 fn main() -> ExitCode {
@@ -32,5 +33,6 @@ fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
     }
 }

@@ -1,9 +1,12 @@
-//! The commands about configs, keys and tokens, through their arguments and exit codes.
+//! The commands about configs, keys, tokens and the ledger, through their arguments, exit codes and output.
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
+#[path = "commands/ledger.rs"]
+mod ledger_beside;
+
 use clap::{CommandFactory, Parser};
-use octroi::commands::{check, init, keys, schema, token};
+use octroi::commands::{check, init, keys, ledger, schema, token};
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
@@ -19,6 +22,7 @@ enum Octroi {
     Schema(schema::Args),
     Keys(keys::Args),
     Token(token::Args),
+    Ledger(ledger::Args),
 }
 
 struct World {
@@ -56,6 +60,7 @@ impl World {
             Octroi::Schema(args) => schema::run(&args),
             Octroi::Keys(args) => keys::run(&args),
             Octroi::Token(args) => token::run(&args),
+            Octroi::Ledger(args) => ledger::run(&args),
         }
     }
 }
@@ -77,6 +82,9 @@ fn the_arguments_are_well_formed() {
     Octroi::command().debug_assert();
     for words in [
         &["octroi", "token", "inspect"][..],
+        &["octroi", "token", "revoke"],
+        &["octroi", "ledger", "balance"],
+        &["octroi", "ledger", "export", "--from", "-1"],
         &["octroi", "keys", "retire", "nonsense"],
         &["octroi", "check", "--online"],
         &["octroi", "schema", "--config", "octroi.yaml"],

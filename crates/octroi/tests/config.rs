@@ -2,6 +2,9 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up has failed")]
 
+#[path = "config/meter.rs"]
+mod meter;
+
 use octroi::config::{Config, ConfigError, KeySource, Surroundings, UpstreamTrust};
 use proptest::prelude::*;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
@@ -93,6 +96,31 @@ services:
     routes:
       - { path: /weather/health, access: free }
       - { path: /weather/export, methods: [POST, PUT], price: 500 sat, capability: export, skip_invoice: false }
+  - name: llm
+    path: /v1/
+    upstream: http://127.0.0.1:9001
+    price: 10 sat
+    free_requests: 2/day
+    meter:
+      unit: token
+      pack: 20000
+      packs:
+        - { name: large, pack: 200000, price: 80 sat }
+      cost: { sse: usage.total_tokens, max: 8000, floor: 2 }
+      on_error: keep
+      on_client_error: release
+      on_cut: release
+      on_abort: release
+      on_not_modified: release
+      on_head: release
+      on_crash: charge
+      idempotency: { keep: 1h, answer: 16KiB, request: 1MiB }
+    routes:
+      - { path: /v1/models, cost: 5 }
+      - { path: /v1/files, cost: { bytes: both, per: 1KiB, step: 64 } }
+      - { path: /v1/live, cost: { time: 2s } }
+      - { path: /v1/embed, cost: { json: usage.total_tokens, max: 9000 } }
+      - { path: /v1/batch, price: 5 sat, capability: batch, pack: 3, packs: [{ name: ten, pack: 10, price: 15 sat }], cost: { header: l402-cost, max: 2 } }
 "#;
     let config = parse(text).unwrap_or_else(|messages| panic!("{messages:#?}"));
     insta::assert_debug_snapshot!("every_key", SoundConfig(&config));
@@ -110,6 +138,7 @@ impl std::fmt::Debug for SoundConfig<'_> {
             .field("ops", &config.ops)
             .field("data_dir", &config.data_dir)
             .field("keys", &config.keys)
+            .field("ledger", &config.ledger)
             .field("lightning", &config.lightning)
             .field("limits", &config.limits)
             .field("timeouts", &config.timeouts)

@@ -16,6 +16,7 @@ mod body;
 mod clock;
 pub mod contract;
 mod entropy;
+pub mod ledger;
 mod seller;
 mod upstream;
 mod world;

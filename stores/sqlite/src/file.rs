@@ -1,7 +1,7 @@
 //! The file: made, recognised, brought up to the present schema, and set up for writing.
 
 use l402_paywall::StoreError;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
 use std::{
     fs, io,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
@@ -13,15 +13,28 @@ use std::{
 const APPLICATION_ID: i32 = 0x4c34_3032;
 
 /// Each brings the schema from its index to the next version. Never changed once released, only added to.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_settlements.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_settlements.sql"), include_str!("../migrations/0002_ledger.sql")];
 
 /// How long a lock of another program, such as a backup, is waited for.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the log is cut back to once it is folded, in bytes; a large import makes it larger than it ever needs to be.
-const LOG_BYTES_KEPT: i64 = 16 << 20;
+/// How often a command asks for the lock that a busy gateway lets go only for moments, and how long it waits in between:
+/// five seconds and more in all.
+const BESIDE_TRIES_MAX: i32 = 25_000;
+const BESIDE_PAUSE: Duration = Duration::from_micros(200);
 
-/// Opens the file for writing, or makes it.
+/// What the log is cut back to once it is folded, in bytes. A log that is written over is synced several times faster
+/// than one that grows, so what a busy gateway needs is kept; a large import makes more of it than that.
+const LOG_BYTES_KEPT: i64 = 64 << 20;
+
+/// Memory for pages, in KiB (a negative number is not a number of pages).
+const CACHE_KIB: i64 = -65_536;
+
+/// More than there are different statements, so that each is compiled once.
+const STATEMENTS_MAX: usize = 64;
+
+/// Opens the file for the gateway that writes it, or makes it.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     match fs::metadata(path) {
         Ok(metadata) => inspect(path, &metadata)?,
@@ -29,6 +42,22 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         Err(error) => return Err(open_error(path, &error)),
     }
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    recognise(path, &connection)?;
+    prepare(&connection).and_then(|()| fold(&connection)).map_err(|error| sql_error(path, &error))?;
+    migrate(&mut connection).map_err(|error| sql_error(path, &error))?;
+    check_tables(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a file that there is for writing, while a gateway may have it open.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
+    inspect(path, &fs::metadata(path).map_err(|error| open_error(path, &error))?)?;
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let patience = |tries: i32| {
+        std::thread::sleep(BESIDE_PAUSE);
+        tries < BESIDE_TRIES_MAX
+    };
+    connection.busy_handler(Some(patience)).map_err(|error| sql_error(path, &error))?;
     recognise(path, &connection)?;
     prepare(&connection).map_err(|error| sql_error(path, &error))?;
     migrate(&mut connection).map_err(|error| sql_error(path, &error))?;
@@ -39,6 +68,20 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 /// A connection for reading only.
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// A connection that only folds the log into the file.
+pub(super) fn open_for_folding(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "synchronous", "full").map_err(|error| sql_error(path, &error))?;
+    Ok(connection)
+}
+
+/// The path with an ending.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// Whether SQLite says that the file is damaged.
@@ -94,16 +137,15 @@ fn make(path: &Path) -> Result<(), StoreError> {
     fs::File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX);
     let connection = connection.map_err(|error| sql_error(path, &error))?;
-    connection.busy_timeout(BUSY_LIMIT).map_err(|error| sql_error(path, &error))?;
+    let set = connection.busy_timeout(BUSY_LIMIT).and_then(|()| {
+        // A statement on a table with a partial index would otherwise be compiled anew for every value it is bound to
+        // (<https://sqlite.org/queryplanner-ng.html#qpstab>).
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+    });
+    set.map_err(|error| sql_error(path, &error))?;
     Ok(connection)
 }
 
@@ -134,29 +176,44 @@ fn known() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
-/// Settings of the writing connection (<https://sqlite.org/wal.html>, <https://sqlite.org/pragma.html>).
+/// Settings of a writing connection (<https://sqlite.org/wal.html>, <https://sqlite.org/pragma.html>).
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    // The gateway folds the log at times of its own, and others leave that to it.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_KEPT, |_| Ok(()))?;
-    // Whatever an earlier process left in the log goes into the file and is synced there: pages of a log whose sync
-    // failed once look written and may not be, and everything logged behind them would be lost with them.
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(())
+}
+
+/// Whatever an earlier process left in the log goes into the file and is synced there: pages of a log whose sync failed
+/// once look written and may not be, and everything logged behind them would be lost with them.
+fn fold(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// Applies what is missing, each step whole or not at all.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))?;
-    let done = usize::try_from(version).unwrap_or(0);
-    for (step, sql) in MIGRATIONS.iter().enumerate().skip(done) {
+    while next_step(connection)?.is_some() {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(sql)?;
-        transaction.pragma_update(None, "user_version", i32::try_from(step + 1).unwrap_or(i32::MAX))?;
+        // Asked again: another process may have been faster.
+        if let Some((version, sql)) = next_step(&transaction)? {
+            transaction.execute_batch(sql)?;
+            transaction.pragma_update(None, "user_version", version)?;
+        }
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// The version that comes next, and what brings it about.
+fn next_step(connection: &Connection) -> rusqlite::Result<Option<(i32, &'static str)>> {
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))?;
+    let sql = usize::try_from(version).ok().and_then(|done| MIGRATIONS.get(done));
+    Ok(sql.map(|sql| (version + 1, *sql)))
 }
 
 /// A point read of each table, which fails where one is missing or its root is damaged.
@@ -165,6 +222,11 @@ fn check_tables(connection: &Connection) -> Result<(), StoreError> {
         "SELECT count FROM totals WHERE id = 1",
         "SELECT count(*) FROM (SELECT 1 FROM feed LIMIT 1)",
         "SELECT count(*) FROM (SELECT 1 FROM settled LIMIT 1)",
+        "SELECT count(*) FROM (SELECT 1 FROM account LIMIT 1)",
+        "SELECT count(*) FROM (SELECT 1 FROM reservation LIMIT 1)",
+        "SELECT count(*) FROM (SELECT 1 FROM journal LIMIT 1)",
+        "SELECT count(*) FROM (SELECT 1 FROM revoked LIMIT 1)",
+        "SELECT count(*) FROM (SELECT 1 FROM claim LIMIT 1)",
     ];
     for sql in tables {
         let read = connection.query_row(sql, [], |row| row.get::<_, i64>(0));

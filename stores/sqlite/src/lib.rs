@@ -1,43 +1,75 @@
-//! What a gateway must not forget, in one SQLite file: which invoices were settled, and how far a node's feed of
-//! settlements was followed. It is the [`SettlementStore`] of gateways that run alone.
+//! What a gateway must not forget, in one SQLite file: the balances of metered tokens, which invoices were settled, and
+//! how far a node's feed of settlements was followed. It is the [`Ledger`] and the [`SettlementStore`] of gateways that run
+//! alone.
 //!
 //! - One thread writes. It takes everything that waits into one transaction and answers after the commit, which is on
-//!   the disk by then (write-ahead log, `synchronous=FULL`). What was acknowledged survives a crash of the machine.
+//!   the disk by then (write-ahead log, `synchronous=FULL`). What was acknowledged survives a crash of the machine. A
+//!   balance that many requests of one transaction change is read once and written once.
 //! - Readers have connections of their own and never wait for the writer.
 //! - A write that fails breaks the store: what the disk holds is no longer certain, so nothing more is taken until a
 //!   restart has read it again. Reads go on.
-//! - Nothing is read ahead and nothing is counted at the start: a file with a million invoices opens like an empty one.
+//! - Nothing is read ahead and nothing is counted at the start: a file with a million balances opens like an empty one.
+//! - One gateway has the file open. Commands may read and write it at the same time ([`SqliteStore::open_beside`]), so
+//!   no row is remembered from one transaction to the next.
 //! - The schema only ever goes forward; a file of a newer version is refused, and so is anything that is not ours.
 //!
 //! It is not for several gateways at once, nor for network file systems: SQLite's log needs shared memory.
 
+mod audit;
+mod changes;
 mod file;
+mod ledger;
+mod lock;
+mod log;
 mod pool;
+mod reads;
+mod row;
+mod settlements;
+mod sheet;
+mod trouble;
 mod writer;
+
+#[cfg(doc)]
+use l402_paywall::ledger::Ledger;
 
 use l402::PaymentHash;
 use l402_lightning::{BoxFuture, MilliSat, Settlement};
 use l402_paywall::{FeedPosition, SettlementStore, SettlementTotals, StoreError};
+use lock::Lock;
 use pool::Pool;
 use rusqlite::{OptionalExtension as _, params};
-use std::{fmt, path::Path};
+use settlements::Record;
+use std::{fmt, path::Path, sync::Arc};
 use writer::Writer;
 
 /// The file of one gateway, open.
 ///
 /// Dropping it waits for the operations that were begun, and folds the log into the file.
 pub struct SqliteStore {
-    // Dropped in this order: the last connection to close is the writer's, which folds the log.
-    pool: Pool,
+    // Dropped in this order: the last connection to close is the writer's, which folds the log, and then the next
+    // gateway may come.
+    pool: Arc<Pool>,
     writer: Writer,
+    _lock: Option<Lock>,
 }
 
 impl SqliteStore {
-    /// Opens the file, or makes it where there is none; its folder has to exist. Only its owner can read it then, and one
-    /// that others can read is refused.
+    /// Opens the file for a gateway, or makes it where there is none; its folder has to exist. Only its owner can read it
+    /// then, and one that others can read is refused. So is one that another gateway has open
+    /// ([`StoreError::InUse`]): a file beside it, ending in `.lock`, is locked as long as this is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = Lock::take(path)?;
         let writing = file::open(path)?;
-        Ok(Self { pool: Pool::new(path), writer: Writer::start(path, writing)? })
+        let writer = Writer::start(path, writing)?;
+        Ok(Self { pool: Arc::new(Pool::new(path)), writer, _lock: Some(lock) })
+    }
+
+    /// Opens a file that there is for a command, whether or not a gateway has it open. It can do everything; what it
+    /// writes waits for the gateway's transactions and the gateway's for those, and the log is left to the gateway.
+    pub fn open_beside(path: &Path) -> Result<Self, StoreError> {
+        let writing = file::open_beside(path)?;
+        let writer = Writer::start_beside(path, writing)?;
+        Ok(Self { pool: Arc::new(Pool::new(path)), writer, _lock: None })
     }
 }
 
@@ -47,7 +79,8 @@ impl SettlementStore for SqliteStore {
         settlements: &'a [Settlement],
         feed: Option<FeedPosition<'a>>,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.writer.record(settlements, feed))
+        let feed = feed.map(|FeedPosition { feed, cursor }| (feed.to_owned(), cursor));
+        self.writer.record(Record { settlements: settlements.to_vec(), feed })
     }
 
     fn cursor(&self, feed: &str) -> Result<u64, StoreError> {
@@ -61,18 +94,16 @@ impl SettlementStore for SqliteStore {
     fn is_settled(&self, payment_hash: PaymentHash) -> Result<bool, StoreError> {
         self.pool.read(|connection| {
             let mut statement = connection.prepare_cached("SELECT 1 FROM settled WHERE payment_hash = ?1")?;
-            statement.exists(params![payment_hash.as_bytes()])
+            Ok(statement.exists(params![payment_hash.as_bytes()])?)
         })
     }
 
     fn totals(&self) -> Result<SettlementTotals, StoreError> {
         self.pool.read(|connection| {
             let mut statement = connection.prepare_cached("SELECT count, amount_msat FROM totals")?;
-            statement.query_row([], |row| {
-                let (count, amount): (i64, i64) = (row.get(0)?, row.get(1)?);
-                let amount = MilliSat::from_msat(amount.unsigned_abs());
-                Ok(SettlementTotals { count: count.unsigned_abs(), amount })
-            })
+            let (count, amount) = statement
+                .query_row([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?)))?;
+            Ok(SettlementTotals { count, amount: MilliSat::from_msat(amount.unsigned_abs()) })
         })
     }
 
@@ -83,6 +114,6 @@ impl SettlementStore for SqliteStore {
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("fault", &self.fault()).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("fault", &self.writer.fault()).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! Connections for reading. With a write-ahead log a reader sees the last commit and waits for nobody.
 
-use crate::file::{self, is_damage, reason};
+use crate::{file, trouble::Trouble};
 use l402_paywall::StoreError;
 use rusqlite::Connection;
 use std::{
@@ -24,7 +24,7 @@ impl Pool {
     /// Runs one query on a connection of its own.
     pub(super) fn read<T>(
         &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        query: impl FnOnce(&Connection) -> Result<T, Trouble>,
     ) -> Result<T, StoreError> {
         let kept = self.lock().pop();
         let connection = match kept {
@@ -37,10 +37,7 @@ impl Pool {
             kept.push(connection);
         }
         drop(kept);
-        answer.map_err(|error| {
-            let reason = reason(&error);
-            if is_damage(&error) { StoreError::Damaged(reason) } else { StoreError::Read(reason) }
-        })
+        answer.map_err(Trouble::on_reading)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {

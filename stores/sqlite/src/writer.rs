@@ -1,9 +1,17 @@
 //! The one thread that writes: everything that waits goes into one transaction, and is answered after its commit.
 
-use crate::file::{is_damage, reason};
-use l402_lightning::Settlement;
-use l402_paywall::{FeedPosition, StoreError};
-use rusqlite::{Connection, ErrorCode, Savepoint, TransactionBehavior, params};
+use crate::{
+    log::Log,
+    settlements::{self, Record},
+    sheet::Sheet,
+    trouble::Trouble,
+};
+use l402_lightning::BoxFuture;
+use l402_paywall::{
+    StoreError,
+    ledger::{Effect, Operation},
+};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::{
     path::Path,
     sync::{
@@ -14,178 +22,280 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Operations in one transaction.
+/// Requests in one transaction.
 const GROUP_MAX: usize = 1_024;
 
-/// What went wrong for good.
-type Fault = Arc<OnceLock<StoreError>>;
+/// Claims that are forgotten in one transaction: an answer may be large, and others wait.
+pub(super) const FORGOTTEN_MAX: usize = 512;
 
 pub(super) struct Writer {
-    /// Absent only while it is dropped. Who sends waits for the answer, so no more waits here than callers do.
-    operations: Option<Sender<Operation>>,
+    /// Absent only while it is dropped. Each request in it belongs to one that the gateway serves, and those are limited.
+    requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
     fault: Fault,
 }
 
-/// One step that is done whole or not at all.
-struct Operation {
-    settlements: Vec<Settlement>,
-    /// A feed's name and its cursor.
-    feed: Option<(String, u64)>,
-    done: oneshot::Sender<Result<(), StoreError>>,
+/// What went wrong for good.
+#[derive(Clone, Default)]
+pub(super) struct Fault(Arc<OnceLock<StoreError>>);
+
+type Done<T> = oneshot::Sender<Result<T, StoreError>>;
+
+enum Request {
+    Record {
+        record: Record,
+        done: Done<()>,
+    },
+    Step {
+        operation: Operation,
+        at: u64,
+        done: Done<Effect>,
+    },
+    /// Forget claims that have expired.
+    Forget {
+        now: u64,
+        done: Done<usize>,
+    },
 }
 
-/// Why an operation cannot be applied.
-enum Trouble {
-    /// It alone is at fault; the others of its transaction are not.
-    Range,
-    Sql(rusqlite::Error),
+/// What somebody is told once the transaction has ended.
+enum Reply {
+    Record(Done<()>, Result<(), StoreError>),
+    Step(Done<Effect>, Result<Effect, StoreError>),
+    Forget(Done<usize>, Result<usize, StoreError>),
 }
 
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sql(error)
-    }
+/// Requests that stand in one transaction.
+struct Group<'w> {
+    first: Option<Request>,
+    waiting: &'w Receiver<Request>,
+    replies: Vec<Reply>,
 }
 
 impl Writer {
+    /// Writes for a gateway, and looks after the log.
     pub(super) fn start(path: &Path, mut connection: Connection) -> Result<Self, StoreError> {
-        let (operations, waiting) = mpsc::channel();
         let fault = Fault::default();
-        let own = Arc::clone(&fault);
-        let thread = std::thread::Builder::new().name("ledger".into());
-        let thread = thread.spawn(move || run(&mut connection, &waiting, &own));
-        let thread =
-            thread.map_err(|error| StoreError::Open { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self { operations: Some(operations), thread: Some(thread), fault })
+        let log = Log::watch(path, &mut connection, &fault)?;
+        Self::run(path, connection, Some(log), fault)
     }
 
-    pub(super) async fn record(
+    /// Writes while a gateway may be running, which looks after the log.
+    pub(super) fn start_beside(path: &Path, connection: Connection) -> Result<Self, StoreError> {
+        Self::run(path, connection, None, Fault::default())
+    }
+
+    pub(super) fn record(&self, record: Record) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.send(|done| Request::Record { record, done })
+    }
+
+    pub(super) fn step(
         &self,
-        settlements: &[Settlement],
-        feed: Option<FeedPosition<'_>>,
-    ) -> Result<(), StoreError> {
-        let ended = || StoreError::Write("its writing thread has ended".to_owned());
-        let (done, acknowledged) = oneshot::channel();
-        let feed = feed.map(|FeedPosition { feed, cursor }| (feed.to_owned(), cursor));
-        let operation = Operation { settlements: settlements.to_vec(), feed, done };
-        let operations = self.operations.as_ref().ok_or_else(ended)?;
-        operations.send(operation).map_err(|_| ended())?;
-        acknowledged.await.map_err(|_| ended())?
+        operation: Operation,
+        at: u64,
+    ) -> BoxFuture<'static, Result<Effect, StoreError>> {
+        self.send(|done| Request::Step { operation, at, done })
+    }
+
+    /// Forgets some of the claims that have expired by `now`, and tells how many.
+    pub(super) fn forget(&self, now: u64) -> BoxFuture<'static, Result<usize, StoreError>> {
+        self.send(|done| Request::Forget { now, done })
     }
 
     pub(super) fn fault(&self) -> Option<StoreError> {
         match &self.thread {
-            Some(thread) if thread.is_finished() && self.fault.get().is_none() => {
-                Some(StoreError::Write("its writing thread has ended".to_owned()))
-            }
-            _ => self.fault.get().cloned(),
+            Some(thread) if thread.is_finished() && self.fault.0.get().is_none() => Some(has_ended()),
+            _ => self.fault.0.get().cloned(),
         }
+    }
+
+    fn run(
+        path: &Path,
+        mut connection: Connection,
+        mut log: Option<Log>,
+        fault: Fault,
+    ) -> Result<Self, StoreError> {
+        let (requests, waiting) = mpsc::channel();
+        let own = fault.clone();
+        let thread = std::thread::Builder::new().name("ledger".into());
+        let thread = thread.spawn(move || {
+            serve(&mut connection, &waiting, log.as_mut(), &own);
+            drop(log); // so that the last connection to close is this one, which folds what is left
+        });
+        let thread =
+            thread.map_err(|error| StoreError::Open { path: path.to_owned(), reason: error.to_string() })?;
+        Ok(Self { requests: Some(requests), thread: Some(thread), fault })
+    }
+
+    /// The request is under way when this returns.
+    fn send<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(Done<T>) -> Request,
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
+        let (done, told) = oneshot::channel();
+        if let Some(requests) = &self.requests {
+            let _ = requests.send(request(done)); // without a thread, `told` ends too
+        }
+        Box::pin(async move { told.await.unwrap_or_else(|_| Err(has_ended())) })
     }
 }
 
 impl Drop for Writer {
     /// Everything that was sent is still written.
     fn drop(&mut self) {
-        self.operations = None;
+        self.requests = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join(); // a panic there has printed itself
         }
     }
 }
 
-/// Until nobody can send any more.
-fn run(connection: &mut Connection, waiting: &Receiver<Operation>, fault: &Fault) {
-    while let Ok(first) = waiting.recv() {
-        let mut group = vec![first];
-        group.extend(waiting.try_iter().take(GROUP_MAX - 1));
-        let outcomes = match fault.get() {
-            Some(fault) => Err(fault.clone()),
-            None => write(connection, &group).map_err(|error| judge(&error, fault)),
+impl Fault {
+    /// A lock that somebody else holds passes. After anything else it is not certain what the disk holds; the first such
+    /// thing counts.
+    pub(super) fn note(&self, trouble: &Trouble) {
+        let passes = match trouble {
+            Trouble::Sql(error) => {
+                matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+            }
+            Trouble::Refused(_) => false,
         };
-        match outcomes {
-            Ok(outcomes) => {
-                for (operation, outcome) in group.into_iter().zip(outcomes) {
-                    let _ = operation.done.send(outcome); // who no longer waits need not know
-                }
-            }
-            Err(error) => {
-                for operation in group {
-                    let _ = operation.done.send(Err(error.clone()));
-                }
-            }
+        if !passes {
+            let _ = self.0.set(trouble.on_writing());
         }
     }
 }
 
-/// A lock that somebody else holds passes. After anything else it is not certain what the disk holds.
-fn judge(error: &rusqlite::Error, fault: &Fault) -> StoreError {
-    let reason = reason(error);
-    let told = if is_damage(error) { StoreError::Damaged(reason) } else { StoreError::Write(reason) };
-    if !matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
-        let _ = fault.set(told.clone()); // the first one counts
+/// Until nobody can send any more.
+fn serve(connection: &mut Connection, waiting: &Receiver<Request>, mut log: Option<&mut Log>, fault: &Fault) {
+    while let Ok(first) = waiting.recv() {
+        let mut group = Group { first: Some(first), waiting, replies: Vec::new() };
+        if let Some(fault) = fault.0.get() {
+            group.refuse(fault);
+            continue;
+        }
+        if let Err(trouble) = write(connection, &mut group) {
+            fault.note(&trouble);
+            group.refuse(&trouble.on_writing());
+            continue;
+        }
+        group.answer();
+        if let Some(Err(error)) = log.as_mut().map(|log| log.look_after(connection)) {
+            fault.note(&error.into());
+        }
     }
-    told
 }
 
-/// One transaction with all of them; each operation stands or falls by itself.
-fn write(connection: &mut Connection, group: &[Operation]) -> rusqlite::Result<Vec<Result<(), StoreError>>> {
+/// One transaction with all of them; each request stands or falls by itself.
+fn write(connection: &mut Connection, group: &mut Group<'_>) -> Result<(), Trouble> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut outcomes = Vec::with_capacity(group.len());
-    for operation in group {
-        let savepoint = transaction.savepoint()?;
-        outcomes.push(match apply(&savepoint, operation) {
-            Ok(()) => {
-                savepoint.commit()?;
-                Ok(())
+    let mut sheet = Sheet::default();
+    while let Some(request) = group.next() {
+        match request {
+            Request::Record { record, done } => {
+                let outcome = settlements::record(&mut transaction, &record);
+                group.note(outcome, |outcome| Reply::Record(done, outcome))?;
             }
-            Err(Trouble::Range) => {
-                savepoint.finish()?; // rolls back
-                Err(StoreError::Range)
+            Request::Step { operation, at, done } => {
+                let outcome = sheet.step(&transaction, &operation, at);
+                group.note(outcome, |outcome| Reply::Step(done, outcome))?;
             }
-            Err(Trouble::Sql(error)) => return Err(error),
-        });
-    }
-    transaction.commit()?;
-    Ok(outcomes)
-}
-
-fn apply(savepoint: &Savepoint<'_>, operation: &Operation) -> Result<(), Trouble> {
-    let (mut count, mut amount) = (0_i64, 0_i64);
-    let mut insert = savepoint.prepare_cached(
-        "INSERT INTO settled (payment_hash, amount_msat, settled_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-    )?;
-    for settlement in &operation.settlements {
-        let (msat, settled_at) = (signed(settlement.amount.as_msat())?, signed(settlement.settled_at)?);
-        if insert.execute(params![settlement.payment_hash.as_bytes(), msat, settled_at])? == 1 {
-            count += 1;
-            amount = amount.checked_add(msat).ok_or(Trouble::Range)?;
+            Request::Forget { now, done } => {
+                let outcome = forget(&transaction, now);
+                group.note(outcome, |outcome| Reply::Forget(done, outcome))?;
+            }
         }
     }
-    if count > 0 {
-        add_to_totals(savepoint, count, amount)?;
-    }
-    if let Some((name, cursor)) = &operation.feed {
-        let mut advance = savepoint.prepare_cached(
-            "INSERT INTO feed (name, cursor) VALUES (?1, ?2) \
-             ON CONFLICT (name) DO UPDATE SET cursor = max(cursor, excluded.cursor)",
-        )?;
-        advance.execute(params![name, signed(*cursor)?])?;
-    }
+    sheet.write(&transaction)?;
+    transaction.commit()?;
     Ok(())
 }
 
-fn add_to_totals(savepoint: &Savepoint<'_>, count: i64, amount: i64) -> Result<(), Trouble> {
-    let mut totals = savepoint.prepare_cached("SELECT count, amount_msat FROM totals")?;
-    let (counted, sum): (i64, i64) = totals.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let count = counted.checked_add(count).ok_or(Trouble::Range)?;
-    let sum = sum.checked_add(amount).ok_or(Trouble::Range)?;
-    let mut update = savepoint.prepare_cached("UPDATE totals SET count = ?1, amount_msat = ?2")?;
-    update.execute(params![count, sum])?;
-    Ok(())
+/// A claim that has expired counts as absent already, so it does not matter what else the transaction does with it.
+fn forget(connection: &Connection, now: u64) -> Result<usize, Trouble> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM claim WHERE id IN \
+         (SELECT id FROM claim WHERE is_answered = 1 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+    )?;
+    let (now, most) =
+        (i64::try_from(now).unwrap_or(i64::MAX), i64::try_from(FORGOTTEN_MAX).unwrap_or(i64::MAX));
+    Ok(delete.execute([now, most])?)
 }
 
-/// SQLite's integers are signed.
-fn signed(value: u64) -> Result<i64, Trouble> {
-    i64::try_from(value).map_err(|_| Trouble::Range)
+fn has_ended() -> StoreError {
+    StoreError::Write("its writing thread has ended".to_owned())
+}
+
+impl Group<'_> {
+    /// Whatever waits, also what came since the transaction began.
+    fn next(&mut self) -> Option<Request> {
+        if self.first.is_some() {
+            return self.first.take();
+        }
+        if self.replies.len() < GROUP_MAX { self.waiting.try_recv().ok() } else { None }
+    }
+
+    /// Keeps an outcome until the commit. An error is one of all of them.
+    fn note<T>(
+        &mut self,
+        outcome: Result<T, Trouble>,
+        reply: impl FnOnce(Result<T, StoreError>) -> Reply,
+    ) -> Result<(), Trouble> {
+        match outcome {
+            Ok(value) => self.replies.push(reply(Ok(value))),
+            Err(Trouble::Refused(error)) => self.replies.push(reply(Err(error))),
+            Err(trouble) => {
+                self.replies.push(reply(Err(trouble.on_writing())));
+                return Err(trouble);
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(self) {
+        for reply in self.replies {
+            reply.send();
+        }
+    }
+
+    /// Nothing of the group is in the file, and what waits behind it would only wait for the same.
+    fn refuse(mut self, error: &StoreError) {
+        while let Some(request) = self.next() {
+            request.unmet(error).send();
+        }
+        for reply in self.replies {
+            reply.instead(error).send();
+        }
+    }
+}
+
+impl Request {
+    fn unmet(self, error: &StoreError) -> Reply {
+        let error = error.clone();
+        match self {
+            Self::Record { done, .. } => Reply::Record(done, Err(error)),
+            Self::Step { done, .. } => Reply::Step(done, Err(error)),
+            Self::Forget { done, .. } => Reply::Forget(done, Err(error)),
+        }
+    }
+}
+
+impl Reply {
+    fn instead(self, error: &StoreError) -> Self {
+        let error = error.clone();
+        match self {
+            Self::Record(done, _) => Self::Record(done, Err(error)),
+            Self::Step(done, _) => Self::Step(done, Err(error)),
+            Self::Forget(done, _) => Self::Forget(done, Err(error)),
+        }
+    }
+
+    /// Who no longer waits need not know.
+    fn send(self) {
+        match self {
+            Self::Record(done, outcome) => drop(done.send(outcome)),
+            Self::Step(done, outcome) => drop(done.send(outcome)),
+            Self::Forget(done, outcome) => drop(done.send(outcome)),
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod page;
 
 pub use form::Form;
 
-use crate::{mint::Minted, refusal::Refusal, route::Found};
+use crate::{meter::Pack, mint::Minted, refusal::Refusal, route::Found};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 
@@ -76,7 +76,34 @@ fn problem(scene: &Scene<'_>, headers: &mut HeaderMap) -> Bytes {
     if let Some(minted) = scene.minted {
         body["expires_at"] = minted.expires_at.into();
     }
+    describe_units(scene, &mut body);
     Bytes::from(body.to_string())
+}
+
+/// What is sold by the unit, and what is left of it.
+fn describe_units(scene: &Scene<'_>, body: &mut serde_json::Value) {
+    if let Refusal::Exhausted { balance, needed } = scene.refusal {
+        body["balance"] = balance.get().into();
+        body["needed"] = needed.get().into();
+    }
+    let Some((rule, meter)) = scene.found.and_then(|found| Some((found.rule, found.rule.meter()?))) else {
+        return;
+    };
+    if !scene.refusal.mints() && !matches!(scene.refusal, Refusal::UnknownPack) {
+        return;
+    }
+    body["unit"] = meter.unit.to_string().into();
+    if let Some(units) = scene.minted.and_then(|minted| minted.units) {
+        body["units"] = units.get().into();
+    }
+    let pack = |pack: &Pack| {
+        serde_json::json!({
+            "name": pack.name.as_str(),
+            "units": pack.units.get(),
+            "price_msat": pack.price.as_msat(),
+        })
+    };
+    body["packs"] = rule.packs().iter().map(pack).collect();
 }
 
 /// What the incumbent gateway answers to everybody on a 402.

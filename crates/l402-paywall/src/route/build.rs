@@ -1,16 +1,23 @@
 //! Builds the table and finds everything that is wrong with it, all at once.
 
-use super::{PathIndex, RouteTable, Rule, Service};
-use crate::spec::{AccessMode, HostPattern, PathPattern, ProblemKind, RouteSpec, ServiceSpec, SpecProblem};
+use super::{
+    PathIndex, RouteTable, Rule, Service,
+    checks::{abandoned_problems, meter_problems, route_meter_problems},
+};
+use crate::{
+    ledger::Units,
+    meter::{CostRule, Meter, MeterSpec},
+    spec::{AccessMode, HostPattern, PathPattern, ProblemKind, RouteSpec, ServiceSpec, SpecProblem},
+};
 use l402::{MAX_MINTED_BYTES, Name, Namespaces, Satisfiers, TokenSpec};
 use l402_lightning::MilliSat;
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// Ten bitcoin. No API call costs more, and a slip of the unit is caught before a buyer meets it.
 const PRICE_MAX: MilliSat = MilliSat::from_msat(1_000_000_000_000);
 
 /// Conditions that the gateway mints itself.
-const RESERVED_CONSTRAINTS: [&str; 2] = ["capabilities", "valid_until"];
+const RESERVED_CONSTRAINTS: [&str; 3] = ["capabilities", "valid_until", "units"];
 
 /// A constraint's value leaves room for the other caveats of a token.
 const CONSTRAINT_VALUE_BYTES_MAX: usize = 255;
@@ -23,6 +30,7 @@ impl RouteTable {
         let mut problems = Vec::new();
         check_names(&services, &mut problems);
         check_overlaps(&services, &mut problems);
+        problems.extend(abandoned_problems(&services));
         for (index, service) in services.iter().enumerate() {
             check_service(index, service, location, &mut problems);
         }
@@ -62,6 +70,7 @@ impl Service {
     fn assemble(spec: ServiceSpec, namespaces: Namespaces) -> Self {
         let mut satisfiers =
             Satisfiers::builder(spec.name.clone()).namespaces(namespaces).unknown(spec.unknown_caveats);
+        satisfiers = satisfiers.metered(spec.meter.is_some());
         for (name, value) in &spec.constraints {
             satisfiers = satisfiers.constraint(name.clone(), value.clone());
         }
@@ -82,17 +91,29 @@ fn own_rule(service: &ServiceSpec) -> Rule {
         capability: None,
         skip_invoice: service.skip_invoice,
         sells: sells(service, None),
+        meter: meter(service, None),
+        packs: service.meter.iter().flat_map(|meter| meter.packs.clone()).collect(),
     }
 }
 
 fn route_rule(service: &ServiceSpec, route: &RouteSpec) -> Rule {
+    let inherited = service.meter.as_ref().map_or(&[][..], |meter| &meter.packs);
+    let packs = if route.packs.is_empty() { inherited } else { &route.packs };
     Rule {
         access: route.access.unwrap_or(service.access),
         price: route.price.or(service.price),
         capability: route.capability.clone(),
         skip_invoice: route.skip_invoice.unwrap_or(service.skip_invoice),
         sells: sells(service, route.price.and(route.capability.clone())),
+        meter: meter(service, route.cost.clone()),
+        packs: packs.into(),
     }
+}
+
+/// The service's meter, with a route's own cost.
+fn meter(service: &ServiceSpec, cost: Option<CostRule>) -> Option<Arc<Meter>> {
+    let MeterSpec { unit, cost: usual, charging, idempotency, .. } = service.meter.clone()?;
+    Some(Arc::new(Meter { unit, cost: cost.unwrap_or(usual), charging, idempotency }))
 }
 
 /// What a token of the service says, without its expiry: the service's capabilities and the one bought on top.
@@ -104,6 +125,7 @@ fn sells(service: &ServiceSpec, bought: Option<Name>) -> TokenSpec {
         tier: service.tier,
         capabilities,
         constraints: service.constraints.clone(),
+        units: None,
         valid_until: None,
     }
 }
@@ -185,6 +207,9 @@ fn check_service(index: usize, service: &ServiceSpec, location: &str, problems: 
             report("constraints", ProblemKind::ConstraintValue(name.clone()));
         }
     }
+    for (field, kind) in meter_problems(service) {
+        report(field, kind);
+    }
     let rules =
         std::iter::once(own_rule(service)).chain(service.routes.iter().map(|r| route_rule(service, r)));
     let largest = rules.map(|rule| token_size(location, rule.sells, service)).max().unwrap_or_default();
@@ -201,6 +226,7 @@ fn check_service(index: usize, service: &ServiceSpec, location: &str, problems: 
 /// The size with the longest expiry that can be written.
 fn token_size(location: &str, mut token: TokenSpec, service: &ServiceSpec) -> usize {
     token.valid_until = service.valid_for_secs.map(|_| u64::MAX);
+    token.units = service.meter.as_ref().map(|_| Units::MAX.get());
     l402::minted_size(location, &token)
 }
 
@@ -223,6 +249,7 @@ fn route_problems(service: &ServiceSpec, route: &RouteSpec) -> Vec<(&'static str
         found.push(("path", ProblemKind::OutsideService { service_path: service.path.to_string() }));
     }
     let rule = route_rule(service, route);
+    found.extend(route_meter_problems(service, route, &rule));
     if route.price.is_some() || (rule.access == AccessMode::Paid && service.access != AccessMode::Paid) {
         found.extend(price_problems(rule.access, rule.price).into_iter().map(|kind| ("price", kind)));
     }

@@ -5,16 +5,19 @@
 //! route. Hosts, exact paths and prefixes are looked up by hash, so the cost does not grow with their number.
 
 mod build;
+mod checks;
 mod index;
 
 use crate::{
+    ledger::Abandoned,
+    meter::{Meter, Pack},
     path::{CanonicalPath, PathOddities, PathProblem},
     spec::{AccessMode, ServiceSpec},
 };
 use index::PathIndex;
 use l402::{Name, Satisfiers, TokenSpec};
 use l402_lightning::MilliSat;
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// All services of a gateway and what their requests cost. An empty table routes nothing.
 #[derive(Debug, Default)]
@@ -41,7 +44,12 @@ pub struct Rule {
     pub(crate) price: Option<MilliSat>,
     pub(crate) capability: Option<Name>,
     pub(crate) skip_invoice: bool,
+    /// What a token says, without its units and its expiry.
     pub(crate) sells: TokenSpec,
+    /// How a request is counted, where the service is metered.
+    pub(crate) meter: Option<Arc<Meter>>,
+    /// What can be bought here; empty where the service is not metered.
+    pub(crate) packs: Arc<[Pack]>,
 }
 
 /// A service and a rule inside it, by index.
@@ -85,6 +93,12 @@ impl RouteTable {
     /// The services, in the order they were handed in.
     pub fn services(&self) -> &[Service] {
         &self.services
+    }
+
+    /// What becomes of units that were set aside for requests whose gateway ended.
+    pub fn abandoned(&self) -> Abandoned {
+        let mut meters = self.services.iter().filter_map(|service| service.spec.meter.as_ref());
+        meters.next().map(|meter| meter.abandoned).unwrap_or_default()
     }
 
     /// The rule for a request; `host` is lower case, without port and trailing dot.
@@ -180,6 +194,16 @@ impl Rule {
     /// The capability a token needs.
     pub fn capability(&self) -> Option<&Name> {
         self.capability.as_ref()
+    }
+
+    /// How a request is counted, where the service is metered.
+    pub fn meter(&self) -> Option<&Arc<Meter>> {
+        self.meter.as_ref()
+    }
+
+    /// What can be bought here, the default first; empty where the service is not metered.
+    pub fn packs(&self) -> &[Pack] {
+        &self.packs
     }
 
     /// Whether a missing credential is answered 401 instead of with an invoice.

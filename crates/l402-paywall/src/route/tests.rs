@@ -32,6 +32,8 @@ fn service(service: &str, hosts: &[&str], path: &str) -> ServiceSpec {
         cors: None,
         allow_in_path: PathOddities::NONE,
         skip_invoice: false,
+        meter: None,
+        free_requests: None,
         routes: Vec::new(),
     }
 }
@@ -45,6 +47,8 @@ fn route(path: &str, methods: &[Method]) -> RouteSpec {
         price: None,
         capability: None,
         skip_invoice: None,
+        cost: None,
+        packs: Vec::new(),
     }
 }
 

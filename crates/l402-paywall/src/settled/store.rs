@@ -91,6 +91,15 @@ pub enum StoreError {
     /// A sum would no longer fit.
     #[error("a sum in the ledger is out of range")]
     Range,
+    /// The rows of a balance do not fit each other.
+    #[error("the ledger is damaged: {0}")]
+    Book(crate::ledger::BookError),
+    /// The database server does not answer; what was sent to it may or may not have happened.
+    #[error("the ledger cannot be reached: {0}")]
+    Unreachable(String),
+    /// Another process has it open.
+    #[error("{} is in use by another gateway", .0.display())]
+    InUse(PathBuf),
 }
 
 impl StoreError {
@@ -103,6 +112,11 @@ impl StoreError {
             Self::LaxMode { .. } => "chmod 600 the file",
             Self::Damaged(_) | Self::Read(_) => "restore the file from a backup; keep the damaged one",
             Self::Write(_) => "free space or mend the disk, then restart the gateway",
+            Self::Book(_) => {
+                "run `octroi ledger check`; restore the ledger from a backup if it finds something"
+            }
+            Self::Unreachable(_) => "look whether the database server runs and takes connections",
+            Self::InUse(_) => "one gateway has one `data_dir`; several share a ledger on Postgres",
             Self::Range => "this file cannot be real; restore it from a backup",
         }
     }

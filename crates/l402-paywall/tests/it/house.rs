@@ -4,8 +4,9 @@ use http::{HeaderValue, Method, Request, header, request::Parts};
 use l402::{Macaroon, Name, Preimage, UnknownCaveats};
 use l402_lightning::{Invoice, MilliSat, Network, PayLimits, Payer, loopback::LoopbackNode};
 use l402_paywall::{
-    AccessMode, Answer, Client, Entropy, Gate, GateParts, HostPattern, KeyFile, KeyRing, Mint, Now,
-    PathOddities, PathPattern, RouteSpec, RouteTable, ServiceSpec, SettlementCheck, SettlementStore,
+    AccessMode, Admission, Answer, Client, Entropy, Gate, GateParts, HostPattern, KeyFile, KeyRing, Mint,
+    Now, PathOddities, PathPattern, RouteSpec, RouteTable, ServiceSpec, SettlementCheck, SettlementStore,
+    Verdict, ledger::Ledger, metering::Metering,
 };
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -57,6 +58,8 @@ pub fn service(service: &str, path: &str) -> ServiceSpec {
         cors: None,
         allow_in_path: PathOddities::NONE,
         skip_invoice: false,
+        meter: None,
+        free_requests: None,
         routes: Vec::new(),
     }
 }
@@ -69,6 +72,8 @@ pub fn route(path: &str) -> RouteSpec {
         price: None,
         capability: None,
         skip_invoice: None,
+        cost: None,
+        packs: Vec::new(),
     }
 }
 
@@ -97,16 +102,38 @@ impl House {
         Self::assemble(services, 1, node, Some(Arc::new(check)))
     }
 
+    /// A house whose balances are in this ledger.
+    pub fn metered(services: Vec<ServiceSpec>, ledger: Arc<dyn Ledger>) -> Self {
+        let metering = Arc::new(Metering::new(Some(ledger), &Counter::default()));
+        let node = Arc::new(LoopbackNode::new([1; 32], Arc::new(|| NOW)));
+        Self::with_metering(services, 1, node, None, metering)
+    }
+
     fn assemble(
         services: Vec<ServiceSpec>,
         seed: u8,
         node: Arc<LoopbackNode>,
         settlement: Option<Arc<SettlementCheck>>,
     ) -> Self {
+        let metering = Arc::new(Metering::new(None, &Counter::default()));
+        Self::with_metering(services, seed, node, settlement, metering)
+    }
+
+    /// A house beside others: same node, same ledger.
+    pub fn with_metering(
+        services: Vec<ServiceSpec>,
+        seed: u8,
+        node: Arc<LoopbackNode>,
+        settlement: Option<Arc<SettlementCheck>>,
+        metering: Arc<Metering>,
+    ) -> Self {
         let keys = KeyFile::generate(NOW, &mut |bytes: &mut [u8]| bytes.fill(seed));
-        let mint = Mint::new(node.clone(), Network::Regtest, Arc::new(Counter::default()));
+        // Behind what other houses have drawn for their invoices.
+        let entropy = Counter(AtomicU64::new(1_000 * node.calls().create));
+        let mint = Mint::new(node.clone(), Network::Regtest, Arc::new(entropy));
         let table = RouteTable::build(services, &mint.location).expect("a table");
-        let gate = Gate::new(GateParts { table, keys: Arc::new(KeyRing::new(&keys)), mint, settlement });
+        let keys = Arc::new(KeyRing::new(&keys));
+        let gate = Gate::new(GateParts { table, keys, mint, settlement, metering, hold_secs: 60 });
         Self { gate, node }
     }
 
@@ -122,6 +149,14 @@ impl House {
         }
         let answer = self.answer(head);
         (answer.response.status().as_u16(), answer.refusal.reason())
+    }
+
+    /// The admission of a request about which nothing is left to ask.
+    pub fn admit(&self, head: &Parts) -> Admission {
+        match self.gate.admit(head, &client(), now()) {
+            Ok(Verdict::Admitted(admission)) => admission,
+            other => panic!("not admitted: {other:?}"),
+        }
     }
 
     /// What the gateway answers to a request that it refuses.

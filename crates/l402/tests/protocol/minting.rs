@@ -12,6 +12,7 @@ fn spec() -> TokenSpec {
         tier: 2,
         capabilities: vec![name("export"), name("history")],
         constraints: vec![(name("region"), "eu".to_owned()), (name("model"), "a=b,c:d".to_owned())],
+        units: None,
         valid_until: Some(NOW + 60),
     }
 }
@@ -115,7 +116,8 @@ proptest! {
         constraints in prop::collection::vec((any_name(), "\\PC{0,12}"), 0..5),
         valid_until: Option<u64>,
     ) {
-        let spec = TokenSpec { service, tier, capabilities, constraints, valid_until };
+        let spec = TokenSpec { service, tier, capabilities, constraints, units: None,
+valid_until };
         let size = minted_size("lsat", &spec);
         match minted(&spec) {
             Ok(token) => {

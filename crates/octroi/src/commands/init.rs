@@ -37,6 +37,15 @@ services:
     # routes:                       # finer rules; the most specific wins
     #   - { path: /health, access: free }
     #   - { path: /export, methods: [POST], price: 500 sat, capability: export }
+  # - name: counted                 # sold by the unit: a token buys a pack, each request spends of it
+  #   path: /counted/
+  #   upstream: http://127.0.0.1:9000
+  #   price: 10 sat                 # what a pack costs
+  #   meter:
+  #     unit: request               # or byte, second, token, or a name of your own
+  #     pack: 100                   # units in a pack
+  #     cost: 1                     # units per request; or found in the answer, e.g.
+  #     # cost: { sse: usage.total_tokens, max: 8000 }
 ";
 
 /// Writes the file. Exit 1 if it exists or cannot be written.
@@ -77,9 +86,12 @@ mod tests {
 
     #[test]
     fn the_starter_is_a_sound_config_also_with_its_comments_taken_as_keys() {
-        let uncomment = |line: &str| match line.strip_prefix("    # ") {
-            Some(key) => format!("    {key}\n"),
-            None => format!("{line}\n"),
+        let uncomment = |line: &str| {
+            let key = ["    # ", "  # "].iter().find_map(|mark| Some((mark, line.strip_prefix(*mark)?)));
+            match key {
+                Some((mark, key)) => format!("{}{key}\n", mark.trim_end_matches("# ")),
+                None => format!("{line}\n"),
+            }
         };
         let uncommented: String = STARTER.lines().map(uncomment).collect();
         assert_ne!(uncommented, STARTER);

@@ -1,10 +1,13 @@
 //! The commands of `octroi`, one file each: arguments, work, exit code.
 
+mod beside;
 pub mod check;
 mod config_file;
 pub mod demo;
 pub mod init;
 pub mod keys;
+pub mod ledger;
+mod presented;
 pub mod run;
 pub mod schema;
 pub mod token;

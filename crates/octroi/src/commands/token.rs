@@ -1,30 +1,24 @@
-//! `octroi token`: what a token says, and whether it is one of ours. No node, no network, and the preimage is never
-//! shown.
+//! `octroi token`: what a token says, whether it is one of ours, and its end. No node, no network, and the preimage is
+//! never shown.
 
-use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED, say};
+mod revoke;
+
+use super::{
+    ConfigFile, EXIT_CONFIG, EXIT_FAILED,
+    presented::{Presented, TokenFault, present, read},
+    say,
+};
 use crate::{
     config::{ConfigError, KeySource},
     date::{Date, Span},
     edge::unix_secs,
 };
-use base64::{
-    Engine,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
-use l402::{
-    Caveat, CaveatRef, Credential, CredentialError, DecodeError, Identifier, IdentifierError, Limits,
-    Macaroon, MacaroonRef, RootKeys, is_l402_authorization,
-};
+use l402::{Caveat, CaveatRef, Credential, Identifier, MacaroonRef, RootKeys};
 use l402_lightning::UntrustedText;
 use l402_paywall::{KeyFile, KeyFileError, KeyRing};
-use std::{
-    fmt::Write as _,
-    io::{self, Read},
-    process::ExitCode,
-};
-use zeroize::Zeroizing;
+use std::{fmt::Write as _, process::ExitCode};
 
-/// Looks into tokens.
+/// Looks into tokens, or ends them.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -41,29 +35,13 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
-}
-
-/// More than any credential has.
-const INPUT_BYTES_MAX: u64 = 16 << 10;
-/// What a person pastes is read in every alphabet and padding; only a gateway has to be strict.
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
-
-/// Why a text is not a token.
-#[derive(Debug, thiserror::Error)]
-enum TokenFault {
-    #[error("standard input cannot be read: {0}")]
-    Input(#[from] io::Error),
-    #[error("the text is neither base64 nor hex")]
-    Encoding,
-    #[error(transparent)]
-    Macaroon(#[from] DecodeError),
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
-    #[error(transparent)]
-    Identifier(#[from] IdentifierError),
+    /// Ends a token at once, on every gateway of the ledger; what it has left is owed to its buyer
+    Revoke {
+        /// Its id (64 hexadecimal digits), a macaroon, or a whole credential; `-` reads it from standard input
+        token: String,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
 }
 
 /// The keys to verify with, or why there are none.
@@ -74,15 +52,15 @@ enum Keys {
     Unusable(KeyFileError),
 }
 
-/// A token as it was handed in.
-enum Presented {
-    Token(Macaroon),
-    Credential(Credential),
-}
-
 /// Runs the command. Exit 1 if the token cannot be read or is not ours, 2 if the config cannot be read.
 pub fn run(args: &Args) -> ExitCode {
-    let Command::Inspect { token, config } = &args.command;
+    match &args.command {
+        Command::Inspect { token, config } => show(token, config),
+        Command::Revoke { token, config } => revoke::run(token, config),
+    }
+}
+
+fn show(token: &str, config: &ConfigFile) -> ExitCode {
     let keys = match keys(config) {
         Ok(keys) => keys,
         Err(error) => {
@@ -96,9 +74,7 @@ pub fn run(args: &Args) -> ExitCode {
             if ours { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) }
         }
         Err(fault) => {
-            eprintln!(
-                "error: not a token: {fault}\n  hint: hand in a macaroon in base64 or hex, or a whole `L402 <macaroon>:<preimage>`"
-            );
+            eprintln!("error: not a token: {fault}\n  hint: {}", fault.hint());
             ExitCode::from(EXIT_FAILED)
         }
     }
@@ -115,33 +91,6 @@ fn keys(file: &ConfigFile) -> Result<Keys, ConfigError> {
         KeySource::Secret(keys) => Keys::Known(keys),
         KeySource::File(path) => KeyFile::load(&path).map_or_else(Keys::Unusable, Keys::Known),
     })
-}
-
-fn read(token: &str) -> Result<Zeroizing<String>, TokenFault> {
-    if token != "-" {
-        return Ok(Zeroizing::new(token.to_owned()));
-    }
-    let mut text = Zeroizing::new(String::new());
-    io::stdin().lock().take(INPUT_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn present(text: &str) -> Result<Presented, TokenFault> {
-    let text = text.trim();
-    if text.contains(':') {
-        let value =
-            if is_l402_authorization(text.as_bytes()) { text.to_owned() } else { format!("L402 {text}") };
-        let value = Zeroizing::new(value);
-        let found = Credential::read(std::iter::once(value.as_bytes()), std::iter::empty())?;
-        return found.map(Presented::Credential).ok_or(TokenFault::Encoding);
-    }
-    let limits = Limits::default();
-    // A token's first byte is 2: `02` in hex, `A` in base64. So no text is both.
-    if let Some(token) = hex::decode(text).ok().and_then(|bytes| Macaroon::parse(bytes, &limits).ok()) {
-        return Ok(Presented::Token(token));
-    }
-    let bytes = STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).map_err(|_| TokenFault::Encoding)?;
-    Ok(Presented::Token(Macaroon::parse(bytes, &limits)?))
 }
 
 /// What the token says, and whether everything that could be checked holds.
@@ -239,7 +188,9 @@ fn shown(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use l402::{Preimage, TokenId, TokenSpec};
+    use crate::commands::presented::{STANDARD, URL_SAFE};
+    use base64::Engine as _;
+    use l402::{Macaroon, Preimage, TokenId, TokenSpec};
 
     const NOW: u64 = 1_763_700_000;
 
@@ -261,6 +212,7 @@ mod tests {
             tier: 0,
             capabilities: vec!["read".parse().expect("a name")],
             constraints: Vec::new(),
+            units: None,
             valid_until: Some(NOW + 3600),
         };
         let key = KeyRing::new(&file).root_key(&identifier).expect("a known epoch");

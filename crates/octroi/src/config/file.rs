@@ -4,9 +4,10 @@
 //! `docs/configuration.md` follow them.
 
 use super::{
+    meter::{Cost, MeterSection, PackSection},
     node::LightningSection,
     place::{At, Place},
-    problem::Fault,
+    problem::{Combination, Fault},
     section::{
         FromNode, List, OneOrMany,
         Presence::{Absent, Default, Defaults, Required},
@@ -15,8 +16,8 @@ use super::{
     tree::{Node, ScalarKind, Value},
     value::{
         Address, Backend, BitcoinNetwork, Connections, FilePath, HeadSize, HostHeader, LedgerKind, Location,
-        Network, Origin, Pairs, PassedHeader, PathOddity, Period, RewritePrefix, Seconds, SecretSource, Tier,
-        UpstreamProtocol, UpstreamUrl,
+        Network, Origin, PackUnits, Pairs, PassedHeader, PathOddity, Period, RewritePrefix, SchemaName,
+        Seconds, SecretSource, Tier, UpstreamProtocol, UpstreamUrl,
     },
 };
 use http::Method;
@@ -33,10 +34,11 @@ section! {
         /// Where health (`/healthz`), readiness (`/readyz`) and metrics (`/metrics`) are answered. Keep it private: it
         /// is never served on the public listeners.
         ops: Address = Absent("not served"), "127.0.0.1:8404";
-        /// Where the gateway writes down what it must not forget: how far it has followed the node's settlements, and
-        /// with `lightning.settlement: settled` which invoices are settled. `sqlite` is the file `ledger.sqlite` in
-        /// `data_dir`. With `loopback` it is used only for `settled`.
-        ledger: LedgerKind = Default("sqlite"), "sqlite";
+        /// Where the gateway writes down what it must not forget: the balances of metered tokens, which tokens are
+        /// revoked, how far it has followed the node's settlements, and with `lightning.settlement: settled` which
+        /// invoices are settled. `sqlite` is the file `ledger.sqlite` in `data_dir`, for one gateway; a section names a
+        /// database that several gateways share.
+        ledger: Ledger = Default("sqlite"), "sqlite";
         /// Folder of what the gateway keeps; only its owner may read it (mode 0700). Made on first start.
         data_dir: FilePath = Default("./octroi-data"), "/var/lib/octroi";
         /// Where the master keys of all tokens are.
@@ -74,6 +76,24 @@ section! {
         certificate: FilePath = Required, "/etc/octroi/tls.pem";
         /// PEM file with the private key; others must not be able to read it.
         key: FilePath = Required, "/etc/octroi/tls.key";
+    }
+}
+
+section! {
+    /// A ledger on a database server.
+    LedgerSection {
+        /// A Postgres database.
+        postgres: PostgresSection = Required, "{ url: \"${DATABASE_URL}\" }";
+    }
+}
+
+section! {
+    /// A Postgres database.
+    PostgresSection {
+        /// Its URL, with user and password.
+        url: SecretSource = Required, "\"${DATABASE_URL}\"";
+        /// The schema in it that is the gateway's own. Made on first start.
+        schema: SchemaName = Default("octroi"), "octroi";
     }
 }
 
@@ -168,8 +188,12 @@ section! {
         /// `paid`; `free` to forward without payment; `shadow` to forward everything and only count what would have
         /// been refused.
         access: AccessMode = Default("paid"), "free";
-        /// What one token costs.
+        /// What one token costs; with a `meter`, what one pack of units costs.
         price: MilliSat = Absent("none: `access` is `free` or `shadow`, or every paid route has its own"), "10 sat";
+        /// Sells by the unit.
+        meter: MeterSection = Absent("flat rate: a token opens the service until `valid_for`"), "{ unit: request, pack: 100, cost: 1 }";
+        /// How many requests each client network (IPv4 /24, IPv6 /48) may make before the first 402.
+        free_requests: Rate = Absent("none"), "2/day";
         /// How long a token can be used, counted from its challenge.
         valid_for: Seconds = Absent("tokens do not expire"), "1h";
         /// Tier written into tokens. A change makes old tokens useless here.
@@ -220,6 +244,12 @@ section! {
         price: MilliSat = Absent("the service's"), "500 sat";
         /// The capability a token needs here.
         capability: Name = Absent("none"), "export";
+        /// What a request costs here, where the service has a `meter`.
+        cost: Cost = Absent("the meter's"), "5";
+        /// How many units one invoice of the route's own `price` buys; needed where the service has a `meter`.
+        pack: PackUnits = Absent("the meter's"), "10";
+        /// Further packs that are sold here. The one of the route's `price` and `pack` is named `default`.
+        packs: List<PackSection> = Absent("the meter's; with a `pack`, only that"), "[{ name: large, pack: 100, price: 4000 sat }]";
         /// Answer a request without a credential with 401 instead of an invoice.
         skip_invoice: bool = Absent("the service's"), "true";
     }
@@ -277,6 +307,36 @@ impl FromNode for Cors {
         }
         reader.mismatch(node, Self::shape().expected());
         None
+    }
+}
+
+/// The ledger: a word, or a section.
+#[derive(Clone, Debug)]
+pub(super) enum Ledger {
+    Kind(LedgerKind),
+    Section(LedgerSection),
+}
+
+impl FromNode for Ledger {
+    fn shape() -> Shape {
+        Shape::Either(vec![LedgerKind::shape(), LedgerSection::shape()])
+    }
+
+    fn from_node(node: &Node, reader: &mut Reader) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => LedgerSection::from_node(node, reader).map(Self::Section),
+            Value::Scalar(scalar) if scalar.text == "postgres" => {
+                reader.report(node.at, Fault::Combination(Combination::PostgresWithoutUrl));
+                None
+            }
+            Value::Scalar(scalar) if scalar.kind() == ScalarKind::Text => {
+                LedgerKind::from_node(node, reader).map(Self::Kind)
+            }
+            _ => {
+                reader.mismatch(node, Self::shape().expected());
+                None
+            }
+        }
     }
 }
 

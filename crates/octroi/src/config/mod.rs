@@ -6,6 +6,7 @@
 
 mod check;
 mod file;
+mod meter;
 mod node;
 mod place;
 mod problem;
@@ -21,8 +22,8 @@ pub use problem::{Combination, ConfigError, Fault, FileFault, Found, Problem, Ur
 pub use reference::reference;
 pub use schema::schema;
 pub use settings::{
-    Config, KeySource, Lightning, Limits, Listener, Node, RemoteNode, Timeouts, TlsFiles, Upstream,
-    UpstreamTrust,
+    Config, KeySource, LedgerChoice, Lightning, Limits, Listener, Node, PostgresLedger, RemoteNode, Timeouts,
+    TlsFiles, Upstream, UpstreamTrust,
 };
 pub(crate) use value::REMOVED_HEADERS;
 pub use value::{HostHeader, UpstreamProtocol, UpstreamUrl};

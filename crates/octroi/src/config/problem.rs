@@ -1,9 +1,13 @@
 //! What can be wrong with a config: one closed list, each entry with its place and with what to do.
 
+mod combination;
+
+pub use combination::Combination;
+
 use super::place::{Place, Step, spell};
-use l402_lightning::{AmountError, Network, UntrustedText};
+use l402_lightning::{AmountError, UntrustedText};
 use l402_paywall::{KeyFileError, PatternError};
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 /// One thing that is wrong with a config file.
 #[derive(Debug)]
@@ -230,46 +234,6 @@ pub enum UrlFault {
         "leave the path and query out; paths are forwarded as they were matched, `rewrite` changes their beginning"
     )]
     Path,
-}
-
-/// Values that exclude or need each other.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Combination {
-    /// The loopback node settles invoices without money.
-    #[error(
-        "{address} can be reached from other machines, and `lightning.backend: loopback` settles invoices without money; \
-         listen on 127.0.0.1 or [::1]"
-    )]
-    PublicWithLoopback {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// The loopback node is on regtest, whatever one may wish.
-    #[error("is {other}, and `lightning.backend: loopback` issues regtest invoices only; leave it out")]
-    LoopbackNetwork {
-        /// What was asked for.
-        other: Network,
-    },
-    /// Two listeners on one address.
-    #[error("{address} is taken by `{other}` already; give each its own port")]
-    AddressTwice {
-        /// The address.
-        address: SocketAddr,
-        /// The key that has it.
-        other: String,
-    },
-    /// Both kinds of keys, or none.
-    #[error("give either `file` or `secret`, and only one of them")]
-    OneKeySource,
-    /// TLS settings for an upstream without TLS.
-    #[error("has no meaning for an upstream without TLS; use an `https://` upstream or leave it out")]
-    NotTls,
-    /// Verification by a CA, and none at all.
-    #[error("says that nothing is verified, while `upstream_ca` says by what; leave one of them out")]
-    CaAndInsecure,
-    /// A rewrite of paths that have no prefix.
-    #[error("needs a path that ends in `/`: only a prefix can be rewritten")]
-    RewriteWithoutPrefix,
 }
 
 /// What is wrong with a file or folder that the config names.

@@ -3,7 +3,7 @@
 use super::{HostHeader, UpstreamProtocol, UpstreamUrl};
 use http::HeaderName;
 use ipnet::IpNet;
-use l402_lightning::{Backend, Network, Proof, Settings};
+use l402_lightning::{Backend, Network, Proof, Secret, Settings};
 use l402_paywall::{KeyFile, MintLimits, RouteTable};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -18,6 +18,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the master keys are.
     pub keys: KeySource,
+    /// Where balances and settlements are kept.
+    pub ledger: LedgerChoice,
     /// The node that is paid.
     pub lightning: Lightning,
     /// What one client, or all together, may take.
@@ -61,6 +63,24 @@ pub enum KeySource {
     File(PathBuf),
     /// Keys handed in from outside; they can be neither made nor changed here.
     Secret(KeyFile),
+}
+
+/// Where balances and settlements are kept.
+#[derive(Clone, Debug)]
+pub enum LedgerChoice {
+    /// A file in the data folder, for one gateway.
+    Sqlite,
+    /// A database that several gateways share.
+    Postgres(PostgresLedger),
+}
+
+/// A ledger in a Postgres database.
+#[derive(Clone, Debug)]
+pub struct PostgresLedger {
+    /// The URL, which holds a password as a rule.
+    pub url: Secret,
+    /// The schema that is the gateway's own.
+    pub schema: String,
 }
 
 /// The node that is paid, and what is expected of it.

@@ -2,6 +2,8 @@
 
 use super::{
     headers::passes_as_trailer,
+    metered::MeteredBody,
+    order::Payload,
     ticket::Ticket,
     upstream::{Pool, Sender},
 };
@@ -26,17 +28,26 @@ pub(crate) enum BodyError {
     Broken(#[from] hyper::Error),
     #[error("the exchange took longer than `timeouts.whole` allows")]
     TooLong,
+    #[error("the token's units ran out")]
+    Exhausted,
+    #[error("the charge is not in the ledger")]
+    Unbilled,
 }
 
 /// How a client's body is getting on, for whoever waits for the response.
 pub(super) struct Progress {
     last: Cell<Instant>,
     is_broken: Cell<bool>,
+    /// Whether anything may have reached the upstream.
+    is_sent: Cell<bool>,
+    /// Bytes of data that were sent on.
+    bytes: Cell<u64>,
 }
 
 impl Progress {
     pub(super) fn new(now: Instant) -> Self {
-        Self { last: Cell::new(now), is_broken: Cell::new(false) }
+        let (is_broken, is_sent) = (Cell::new(false), Cell::new(false));
+        Self { last: Cell::new(now), is_broken, is_sent, bytes: Cell::new(0) }
     }
 
     pub(super) fn note(&self, now: Instant) {
@@ -48,6 +59,25 @@ impl Progress {
         self.last.get()
     }
 
+    /// Whether anything may have reached the upstream.
+    pub(super) fn is_sent(&self) -> bool {
+        self.is_sent.get()
+    }
+
+    pub(super) fn set_sent(&self, is_sent: bool) {
+        self.is_sent.set(is_sent);
+    }
+
+    /// Bytes of data that were sent on.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// So many bytes of data are sent on.
+    pub(super) fn count(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get().saturating_add(bytes as u64));
+    }
+
     /// The client sent something that is no body, or stopped in the middle.
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken.get()
@@ -56,20 +86,29 @@ impl Progress {
 
 /// A client's body on its way to the upstream.
 pub(crate) struct RequestBody {
-    /// Absent: there is none.
-    incoming: Option<Incoming>,
+    source: Source,
     is_grpc: bool,
     progress: Rc<Progress>,
 }
 
+enum Source {
+    Streaming(Incoming),
+    /// Read already; `None`: nothing is left.
+    Read(Option<Bytes>),
+}
+
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, is_grpc: bool, progress: Rc<Progress>) -> Self {
-        Self { incoming: Some(incoming), is_grpc, progress }
+    pub(super) fn new(payload: Payload, is_grpc: bool, progress: Rc<Progress>) -> Self {
+        let source = match payload {
+            Payload::Streaming(incoming) => Source::Streaming(incoming),
+            Payload::Read(body) => Source::Read(Some(body).filter(|body| !body.is_empty())),
+        };
+        Self { source, is_grpc, progress }
     }
 
     /// The body of a request that had none and is sent again.
     pub(super) fn empty(progress: Rc<Progress>) -> Self {
-        Self { incoming: None, is_grpc: false, progress }
+        Self { source: Source::Read(None), is_grpc: false, progress }
     }
 }
 
@@ -81,11 +120,16 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        let frame = match &mut self.source {
+            Source::Streaming(incoming) => ready!(Pin::new(incoming).poll_frame(cx)),
+            Source::Read(body) => body.take().map(|body| Ok(Frame::data(body))),
+        };
         self.progress.note(now());
         Poll::Ready(match frame {
-            Some(Ok(frame)) => filter(frame, self.is_grpc).map(Ok),
+            Some(Ok(frame)) => {
+                self.progress.count(frame.data_ref().map_or(0, Bytes::len));
+                filter(frame, self.is_grpc).map(Ok)
+            }
             Some(Err(error)) => {
                 self.progress.is_broken.set(true);
                 Some(Err(error.into()))
@@ -95,11 +139,17 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+        match &self.source {
+            Source::Streaming(incoming) => incoming.is_end_stream(),
+            Source::Read(body) => body.is_none(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
+        match &self.source {
+            Source::Streaming(incoming) => incoming.size_hint(),
+            Source::Read(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+        }
     }
 }
 
@@ -109,6 +159,8 @@ pub(crate) enum ReplyBody {
     Own(Option<Bytes>),
     /// The upstream's.
     Upstream(Box<UpstreamBody>),
+    /// The upstream's, paid for by the unit.
+    Metered(Box<MeteredBody>),
 }
 
 /// An upstream's body on its way to the client, with everything that ends with it.
@@ -148,7 +200,30 @@ impl UpstreamBody {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub(super) fn ticket_mut(&mut self) -> &mut Ticket {
+        &mut self.ticket
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Whether everything has come.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.has_ended || self.incoming.is_end_stream()
+    }
+
+    /// What is left of it is not wanted, so the connection cannot be used again.
+    pub(super) fn break_off(&mut self) {
+        self.connection = None;
+        self.is_broken = true;
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.has_ended {
             return Poll::Ready(None);
         }
@@ -176,12 +251,12 @@ impl UpstreamBody {
 impl Drop for UpstreamBody {
     /// The HTTP library drops a body as soon as it has sent it, often without asking for its end.
     fn drop(&mut self) {
-        let is_complete = self.has_ended || self.incoming.is_end_stream();
+        let is_complete = self.is_at_end();
         let status = self.status;
         self.ticket.finish(match (self.is_broken, is_complete) {
             (true, _) => Outcome::Cut { status },
             (false, true) => Outcome::Served { status },
-            (false, false) => Outcome::ClientGone,
+            (false, false) => Outcome::ClientGone { status: Some(status) },
         });
         if let Some((pool, sender)) = self.connection.take().filter(|_| is_complete && !self.is_broken) {
             pool.put_back(sender, now());
@@ -200,20 +275,23 @@ impl Body for ReplyBody {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Upstream(body) => body.poll(cx),
+            Self::Metered(body) => body.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes) => bytes.is_none(),
-            Self::Upstream(body) => body.has_ended || body.incoming.is_end_stream(),
+            Self::Upstream(body) => body.is_at_end(),
+            Self::Metered(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Upstream(body) => body.incoming.size_hint(),
+            Self::Upstream(body) => body.size_hint(),
+            Self::Metered(body) => body.size_hint(),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The way of one request: frame, admit, forward; or refuse.
 
 use super::{
-    body::{Progress, ReplyBody, RequestBody, UpstreamBody},
+    body::ReplyBody,
+    forward::Forward,
     framing,
     headers::{self, Passage},
-    snapshot::Snapshot,
+    order::{self, Payload},
+    replay,
     ticket::Ticket,
     tunnel,
-    upstream::{Checkout, ConnectError, Pool, Sender, Upstream},
+    upstream::Upstream,
     worker::{Connection, InFlight, Worker},
 };
 use crate::listener::client_address;
@@ -17,12 +19,12 @@ use http::{
 };
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use l402_paywall::{Client, Form, Outcome, Refusal, Refused};
+use l402_paywall::{Client, Completed, Form, Refusal, Refused, Verdict};
 use std::{
     borrow::Cow,
     net::IpAddr,
     panic::AssertUnwindSafe,
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -66,22 +68,36 @@ async fn handle(
 
     let wants_tunnel = tunnel::is_asked_for(&request);
     let (mut head, body) = request.into_parts();
-    let admitted = framing::check(&head, snapshot.header_bytes)
+    let mut payload = Payload::Streaming(body);
+    let verdict = framing::check(&head, snapshot.header_bytes)
         .map_err(Refused::before_routing)
         .and_then(|()| snapshot.gate.admit(&head, &client, worker.shared.clock.now()));
-    let admitted = match admitted {
-        Ok(admission) if snapshot.gate.asks_for_settlement() => {
-            snapshot.gate.confirm(admission, worker.shared.clock.now()).await
+    let admitted = match verdict {
+        Ok(Verdict::Admitted(admission)) => Ok(admission),
+        Ok(Verdict::Pending(pending)) => {
+            match order::complete(&snapshot, &worker, pending, &head, &mut payload, deadline).await {
+                Ok(Completed::Admitted(admission)) => Ok(*admission),
+                Ok(Completed::Answered(kept)) => return tell_again(kept, ticket),
+                Err(refused) => Err(refused),
+            }
         }
-        admitted => admitted,
+        Err(refused) => Err(refused),
     };
-    let admission = match admitted {
+    match admitted {
         Ok(admission) => ticket.admit(admission),
         Err(refused) => {
-            linger(&head, body);
+            linger(&head, payload);
             return refuse(refused, &head, &client, ticket).await;
         }
-    };
+    }
+    let Some(admission) = ticket.admission() else { return Response::new(ReplyBody::Own(None)) };
+    if let Some(meter) = admission.meter()
+        && let Err(refusal) = order::make_readable(meter, &mut head, &mut payload, deadline).await
+    {
+        let refused = admission.refuse(refusal);
+        linger(&head, payload);
+        return refuse(refused, &head, &client, ticket).await;
+    }
     let Some(upstream) = snapshot.upstreams.get(admission.service_id()) else {
         let refused = admission.refuse(Refusal::Internal);
         return refuse(refused, &head, &client, ticket).await;
@@ -94,13 +110,23 @@ async fn handle(
     if tunnel.is_some() {
         tunnel::write_handshake(&mut head.headers);
     }
-    let forward = Forward { snapshot: &snapshot, worker: &worker, upstream, is_grpc, deadline };
+    let takes_trailers = takes_trailers(&refusal_head);
+    let is_head = head.method == Method::HEAD;
+    let forward = Forward {
+        snapshot: &snapshot,
+        worker: &worker,
+        upstream,
+        is_grpc,
+        is_head,
+        takes_trailers,
+        deadline,
+    };
     let sent = match prepared {
-        Ok(()) => forward.send(head, body).await,
+        Ok(()) => forward.send(head, payload, ticket.progress()).await,
         Err(refusal) => Err(refusal),
     };
     match sent {
-        Ok((response, pool, sender)) => forward.reply(response, pool, sender, ticket, tunnel),
+        Ok((response, pool, sender)) => forward.reply(response, pool, sender, ticket, tunnel).await,
         Err(refusal) => {
             let head = refusal_head.into_parts();
             let Some(refused) = ticket.admission().map(|admission| admission.refuse(refusal)) else {
@@ -109,6 +135,18 @@ async fn handle(
             refuse(refused, &head, &client, ticket).await
         }
     }
+}
+
+/// The answer that was kept when the same request was served.
+fn tell_again(kept: Bytes, mut ticket: Ticket) -> Response<ReplyBody> {
+    let Some(answer) = replay::decode(kept) else {
+        tracing::error!(request = ticket.request_id(), "an answer that was kept cannot be read");
+        let mut response = Response::new(ReplyBody::Own(None));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return response;
+    };
+    ticket.told_again(answer.status());
+    answer.map(ReplyBody::from)
 }
 
 /// Renders a refusal, and tells of it.
@@ -128,7 +166,8 @@ async fn refuse(refused: Refused, head: &Parts, client: &Client<'_>, ticket: Tic
 
 /// Reads on, for a while, what a client is still sending although it has its answer already. Closing at once would reset
 /// the connection, and many clients would never see the answer. A client that waits to be told is not told.
-fn linger(head: &Parts, mut body: Incoming) {
+fn linger(head: &Parts, payload: Payload) {
+    let Payload::Streaming(mut body) = payload else { return };
     if http_body::Body::is_end_stream(&body) || head.headers.contains_key(header::EXPECT) {
         return;
     }
@@ -150,7 +189,7 @@ fn linger(head: &Parts, mut body: Incoming) {
 struct RefusalHead {
     method: Method,
     version: Version,
-    headers: [(http::HeaderName, Option<HeaderValue>); 3],
+    headers: [(http::HeaderName, Option<HeaderValue>); 4],
 }
 
 impl RefusalHead {
@@ -159,7 +198,8 @@ impl RefusalHead {
             let value = head.headers.get(&name).cloned();
             (name, value)
         };
-        let headers = [kept(header::ACCEPT), kept(header::CONTENT_TYPE), kept(header::ORIGIN)];
+        let headers =
+            [kept(header::ACCEPT), kept(header::CONTENT_TYPE), kept(header::ORIGIN), kept(header::TE)];
         Self { method: head.method.clone(), version: head.version, headers }
     }
 
@@ -170,6 +210,17 @@ impl RefusalHead {
         head.headers = self.headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         head
     }
+}
+
+/// Whether the client can be told something behind a body
+/// ([RFC 9110 section 6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
+fn takes_trailers(head: &RefusalHead) -> bool {
+    let [.., (_, te)] = &head.headers;
+    let says_so = || {
+        let options = te.as_ref().and_then(|te| te.to_str().ok()).unwrap_or_default().split(',');
+        options.map(str::trim).any(|option| option.eq_ignore_ascii_case("trailers"))
+    };
+    head.version >= Version::HTTP_2 || (head.version == Version::HTTP_11 && says_so())
 }
 
 /// Turns the client's head into the upstream's.
@@ -236,155 +287,6 @@ fn forwarded_target<'a>(
         None if canonical.is_some() || head.uri.scheme().is_some() => Some(target.into()),
         None => None,
     }
-}
-
-/// A request on its way to its upstream.
-struct Forward<'a> {
-    snapshot: &'a Snapshot,
-    worker: &'a Worker,
-    upstream: &'a Arc<Upstream>,
-    is_grpc: bool,
-    /// The end of the whole exchange.
-    deadline: Instant,
-}
-
-impl Forward<'_> {
-    /// Sends the request and waits for the head of the response. A connection that turns out to be closed is replaced
-    /// as long as nothing of the request can have been acted on.
-    async fn send(
-        &self,
-        head: Parts,
-        body: Incoming,
-    ) -> Result<(Response<Incoming>, Rc<Pool>, Sender), Refusal> {
-        let pool = self.worker.pool(self.upstream);
-        let progress = Rc::new(Progress::new(now()));
-        let may_repeat = is_repeatable(&head.method) && http_body::Body::is_end_stream(&body);
-        let mut request =
-            Request::from_parts(head, RequestBody::new(body, self.is_grpc, Rc::clone(&progress)));
-        loop {
-            let Checkout { mut sender, is_reused, is_stale } = pool
-                .checkout(now(), self.snapshot.timeouts.connect)
-                .await
-                .map_err(|error| self.unreachable(&error))?;
-            self.fit_to(&sender, &mut request);
-            let spare = (may_repeat && is_stale).then(|| copy_of_head(&request));
-            progress.note(now());
-            let sent = self.within_limits(&progress, sender.send(request)).await;
-            match sent {
-                Some(Ok(response)) if framing::is_plain_answer(response.headers()) => {
-                    return Ok((response, pool, sender));
-                }
-                Some(Ok(_)) => {
-                    tracing::warn!(upstream = %self.upstream.settings().url, "the upstream's answer has an unknown transfer coding");
-                    return Err(Refusal::UpstreamUnreachable);
-                }
-                None => return Err(Refusal::UpstreamTimeout),
-                Some(Err(_)) if progress.is_broken() => {
-                    return Err(Refusal::Framing("the body cannot be read"));
-                }
-                Some(Err(mut error)) => match (error.take_message(), spare) {
-                    (Some(unsent), _) if is_reused => request = unsent,
-                    (_, Some(head)) => request = head.map(|()| RequestBody::empty(Rc::clone(&progress))),
-                    _ => {
-                        let error = error.into_error();
-                        tracing::warn!(upstream = %self.upstream.settings().url, %error, "the upstream gave no answer");
-                        return Err(Refusal::UpstreamUnreachable);
-                    }
-                },
-            }
-        }
-    }
-
-    fn unreachable(&self, error: &ConnectError) -> Refusal {
-        tracing::warn!(upstream = %self.upstream.settings().url, %error, "the upstream cannot be reached");
-        match error {
-            ConnectError::Timeout => Refusal::UpstreamTimeout,
-            _ => Refusal::UpstreamUnreachable,
-        }
-    }
-
-    /// HTTP/1.1 sends a path and a `Host`, HTTP/2 an absolute target and an authority.
-    fn fit_to(&self, sender: &Sender, request: &mut Request<RequestBody>) {
-        if !sender.is_http2() {
-            *request.version_mut() = Version::HTTP_11;
-            return;
-        }
-        *request.version_mut() = Version::HTTP_2;
-        let host = request.headers_mut().remove(header::HOST);
-        if let Some(target) = self.upstream.absolute(request.uri(), host.as_ref()) {
-            *request.uri_mut() = target;
-        }
-    }
-
-    /// Waits for the response until the exchange has to end, and for at most `timeouts.response` after the last sign of
-    /// life; `None` when there was none.
-    async fn within_limits<F: Future>(&self, progress: &Progress, response: F) -> Option<F::Output> {
-        let mut response = pin!(response);
-        let limit = || self.deadline.min(progress.last() + self.snapshot.timeouts.response);
-        loop {
-            match tokio::time::timeout_at(limit().into(), response.as_mut()).await {
-                Ok(response) => return Some(response),
-                Err(_) if limit() <= now() => return None,
-                Err(_) => {} // the client was still sending
-            }
-        }
-    }
-
-    /// Passes the upstream's response on.
-    fn reply(
-        &self,
-        mut response: Response<Incoming>,
-        pool: Rc<Pool>,
-        sender: Sender,
-        mut ticket: Ticket,
-        tunnel: Option<OnUpgrade>,
-    ) -> Response<ReplyBody> {
-        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let granted = switches && tunnel::is_granted(&response);
-        let upstream_side = granted.then(|| hyper::upgrade::on(&mut response));
-        let (mut head, body) = response.into_parts();
-        headers::strip_response(&mut head.headers);
-        if let Some(admission) = ticket.admission() {
-            self.snapshot.gate.dress_reply(admission, &mut head.headers);
-        }
-        head.extensions.clear();
-        head.version = Version::HTTP_11; // the listener writes its own
-        match (upstream_side, tunnel) {
-            (Some(upstream), Some(client)) => {
-                tunnel::write_handshake(&mut head.headers);
-                tunnel::start(client, upstream, ticket, self.deadline);
-                Response::from_parts(head, ReplyBody::Own(None))
-            }
-            // A switch that nobody asked for cannot be passed on.
-            _ if switches => {
-                ticket.finish(Outcome::UpstreamFailed { status: 502 });
-                let mut response = Response::new(ReplyBody::Own(None));
-                *response.status_mut() = StatusCode::BAD_GATEWAY;
-                response
-            }
-            _ => {
-                let status = head.status.as_u16();
-                let connection = (pool, sender);
-                let body = UpstreamBody::new(body, self.is_grpc, status, ticket, connection, self.deadline);
-                Response::from_parts(head, ReplyBody::Upstream(Box::new(body)))
-            }
-        }
-    }
-}
-
-/// Methods that may be sent twice without harm ([RFC 9110 section 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2)),
-/// less those that are rarely without a body.
-fn is_repeatable(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-fn copy_of_head(request: &Request<RequestBody>) -> Request<()> {
-    let mut copy = Request::new(());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    copy.headers_mut().clone_from(request.headers());
-    copy
 }
 
 fn is_from_proxy(peer: IpAddr, trusted: &[ipnet::IpNet]) -> bool {

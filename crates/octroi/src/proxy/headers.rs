@@ -29,6 +29,7 @@ const GRPC_MACAROON: HeaderName = HeaderName::from_static("grpc-metadata-macaroo
 const TOKEN_ID: HeaderName = HeaderName::from_static("l402-token-id");
 const SERVICE: HeaderName = HeaderName::from_static("l402-service");
 const TIER: HeaderName = HeaderName::from_static("l402-tier");
+const BALANCE: HeaderName = HeaderName::from_static("l402-balance");
 const COST: HeaderName = HeaderName::from_static("l402-cost");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -124,6 +125,9 @@ pub(super) fn add_to_request(
         if let Ok(token_id) = HeaderValue::try_from(hex::encode(permit.token_id().as_bytes())) {
             headers.insert(TOKEN_ID, token_id);
         }
+    }
+    if let Some(tab) = admission.tab() {
+        headers.insert(BALANCE, HeaderValue::from(tab.balance().get()));
     }
     // What a trusted proxy wrote stays in front; its own address is what the next reader has to know.
     headers.append(FORWARDED_FOR, connection.peer_value.clone());

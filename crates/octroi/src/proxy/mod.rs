@@ -1,13 +1,20 @@
 //! The proxy engine: one single-threaded runtime per core, each with its own listeners, upstream connections and
 //! requests. Nothing on the way of a request is shared between cores but counters and the snapshot pointer.
 //!
-//! The way of a request is `exchange`: frame, admit, forward, or refuse. Which engine shape to build was decided by
+//! The way of a request is `exchange`: frame, admit, forward (`forward`), or refuse. What is sold by the unit is counted by
+//! `order` (before), `count` (on the way) and `metered` (the answer). Which engine shape to build was decided by
 //! measurement (`docs/performance.md`).
 
 mod body;
+mod count;
 mod exchange;
+mod forward;
 mod framing;
 mod headers;
+mod meter;
+mod metered;
+mod order;
+mod replay;
 mod snapshot;
 mod ticket;
 mod tunnel;

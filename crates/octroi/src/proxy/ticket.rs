@@ -1,6 +1,8 @@
 //! The record of one request: whatever becomes of it, it is told exactly once, when the ticket is finished or dropped.
 
 use super::{
+    body::Progress,
+    count::Count,
     snapshot::Snapshot,
     worker::{InFlight, Worker},
 };
@@ -8,7 +10,12 @@ use crate::telemetry::Record;
 use http::{Method, Request, Uri};
 use hyper::body::Incoming;
 use l402_paywall::{Admission, Answer, Outcome};
-use std::{net::IpAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What is known of a request in progress.
 pub(super) struct Ticket {
@@ -21,6 +28,11 @@ pub(super) struct Ticket {
     client: IpAddr,
     started: Instant,
     admission: Option<Admission>,
+    /// On metered requests.
+    pub(super) count: Option<Count>,
+    progress: Rc<Progress>,
+    /// How it ended, where that is known before the end.
+    outcome: Option<Outcome>,
     is_told: bool,
 }
 
@@ -44,6 +56,9 @@ impl Ticket {
             client,
             started,
             admission: None,
+            count: None,
+            progress: Rc::new(Progress::new(started)),
+            outcome: None,
             is_told: false,
         }
     }
@@ -52,9 +67,29 @@ impl Ticket {
         self.request_id
     }
 
+    /// How the request's body gets on.
+    pub(super) fn progress(&self) -> &Rc<Progress> {
+        &self.progress
+    }
+
+    /// How long the request has taken.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// The request may go upstream.
-    pub(super) fn admit(&mut self, admission: Admission) -> &Admission {
-        self.admission.insert(admission)
+    pub(super) fn admit(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+        self.begin_count();
+    }
+
+    pub(super) fn admission_mut(&mut self) -> Option<&mut Admission> {
+        self.admission.as_mut()
+    }
+
+    /// The request ends like this, whatever its body says.
+    pub(super) fn note_outcome(&mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
     }
 
     pub(super) fn admission(&self) -> Option<&Admission> {
@@ -69,10 +104,11 @@ impl Ticket {
         if status >= 500 {
             tracing::warn!(request = self.request_id, reason = refusal.reason(), "{refusal}");
         }
-        if let Some(admission) = self.admission.take() {
-            admission.settle(Outcome::UpstreamFailed { status });
-        }
+        let outcome = self.as_sent(Outcome::UpstreamFailed { status });
+        drop(self.close(outcome, None)); // on its way; the answer does not depend on it
+        let receipt = self.admission.take().map(|admission| admission.settle(outcome));
         let record = Record {
+            bill: receipt.and_then(|receipt| receipt.bill),
             status,
             reason: refusal.reason(),
             service: answer.service_id.and_then(|id| self.service_name(id)),
@@ -87,18 +123,22 @@ impl Ticket {
         if std::mem::replace(&mut self.is_told, true) {
             return;
         }
+        let outcome = self.as_sent(self.outcome.unwrap_or(outcome));
+        let usage = self.shadow_usage(outcome);
+        drop(self.close(outcome, None)); // on its way, if it was not done before
         let unknown_caveats =
             self.admission.as_ref().and_then(Admission::permit).map_or(0, l402::Permit::unknown_caveats);
         let receipt = self.admission.take().map(|admission| admission.settle(outcome));
         let (status, reason) = match outcome {
             Outcome::Served { status } => (status, "served"),
             Outcome::Cut { status } => (status, "cut"),
-            Outcome::ClientGone => (499, "client_gone"),
+            Outcome::Exhausted { status } => (status, "exhausted"),
+            Outcome::ClientGone { .. } | Outcome::NotSent => (499, "client_gone"),
             Outcome::UpstreamFailed { status } => (status, "upstream_failed"),
         };
         let record = Record {
             status,
-            reason: receipt.as_ref().and_then(|receipt| receipt.shadowed).unwrap_or(reason),
+            reason: receipt.as_ref().and_then(|receipt| receipt.unpaid).unwrap_or(reason),
             service: receipt.as_ref().and_then(|receipt| self.service_name(receipt.service_id)),
             access: receipt.as_ref().map(|receipt| match receipt.access {
                 l402_paywall::AccessMode::Paid => "paid",
@@ -107,8 +147,27 @@ impl Ticket {
             }),
             token_id: receipt.as_ref().and_then(|receipt| receipt.token_id),
             unknown_caveats,
+            bill: receipt.as_ref().and_then(|receipt| receipt.bill),
+            shadow_units: usage,
             ..self.blank()
         };
+        self.worker.shared.telemetry.record(&record);
+    }
+
+    /// What never went upstream did not fail there, and costs nothing.
+    fn as_sent(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::ClientGone { .. } | Outcome::UpstreamFailed { .. } if !self.progress.is_sent() => {
+                Outcome::NotSent
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The gateway told an answer again that it had kept.
+    pub(super) fn told_again(&mut self, status: http::StatusCode) {
+        self.is_told = true;
+        let record = Record { status: status.as_u16(), reason: "told_again", ..self.blank() };
         self.worker.shared.telemetry.record(&record);
     }
 
@@ -129,6 +188,8 @@ impl Ticket {
             token_id: None,
             unknown_caveats: 0,
             minted_msat: None,
+            bill: None,
+            shadow_units: None,
             took: self.started.elapsed(),
         }
     }
@@ -137,6 +198,6 @@ impl Ticket {
 impl Drop for Ticket {
     /// A request that is dropped before its end was dropped by its client.
     fn drop(&mut self) {
-        self.finish(Outcome::ClientGone);
+        self.finish(Outcome::ClientGone { status: None });
     }
 }

@@ -2,16 +2,21 @@
 //! before the first listener opens.
 
 mod keys;
+mod ledger;
 mod node;
 mod till;
 
 pub use keys::{Found, KeysError, find_keys, open_keys, read_keys};
+pub use ledger::{LedgerError, Stores, ledger_file, open_ledger_beside, open_stores};
 pub use node::{NodeError, RunningNode, open_remote};
 pub use till::{NeedsRestart, Payee, Till, TillError, TillReport};
 
 use crate::{config::Config, edge::OsEntropy};
 use l402_paywall::{Gate, GateParts, KeyFile, KeyRing, Mint, RouteTable};
 use std::sync::Arc;
+
+/// No request lasts longer than `timeouts.whole`, and then its bill still has to reach the ledger.
+const HOLD_MARGIN_SECS: u64 = 60;
 
 /// Builds the engine of one configuration. The limits of `previous` go on counting.
 pub fn build_gate(
@@ -21,7 +26,7 @@ pub fn build_gate(
     payee: Payee,
     previous: Option<&Gate>,
 ) -> Gate {
-    let Payee { invoicer, settlement } = payee;
+    let Payee { invoicer, settlement, metering } = payee;
     let mut mint = Mint::new(invoicer, config.lightning.network, Arc::new(OsEntropy));
     mint.location.clone_from(&config.location);
     mint.invoice_expiry_secs = config.lightning.invoice_expiry_secs;
@@ -29,5 +34,12 @@ pub fn build_gate(
     if let Some(previous) = previous {
         mint = mint.continuing(previous.mint());
     }
-    Gate::new(GateParts { table: routes, keys: Arc::new(KeyRing::new(keys)), mint, settlement })
+    Gate::new(GateParts {
+        table: routes,
+        keys: Arc::new(KeyRing::new(keys)),
+        mint,
+        settlement,
+        metering,
+        hold_secs: config.timeouts.whole.as_secs().saturating_add(HOLD_MARGIN_SECS),
+    })
 }

@@ -1,37 +1,36 @@
-//! Where the money comes in: the node behind its guard, the follower of its settlements, and the store that remembers
-//! them.
+//! Where the money comes in: the node behind its guard, the follower of its settlements, the store that remembers
+//! them, and the ledger of what was bought and spent.
 
 use super::{
     RunningNode,
-    keys::{KeysError, make_folder},
+    ledger::{LedgerError, Stores, open_stores},
 };
 use crate::{
-    config::{Config, Lightning, Node},
+    config::{Config, LedgerChoice, Lightning, Node},
+    edge::OsEntropy,
+    ledger::Keeper,
     lightning::{Follower, NodeGuard},
     telemetry::Telemetry,
 };
 use l402_lightning::{Invoicer, Proof};
-use l402_paywall::{SettlementCheck, SettlementStore, StoreError};
-use l402_store_sqlite::SqliteStore;
+use l402_paywall::{SettlementCheck, SettlementStore, StoreError, metering::Metering};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 use tokio::task::JoinHandle;
-
-/// The file in the data folder.
-const LEDGER_FILE: &str = "ledger.sqlite";
 
 /// The node in use and what is known of its settlements. One for the life of the gateway; reloads keep it.
 pub struct Till {
     node: RunningNode,
     guard: Arc<NodeGuard>,
+    stores: Stores,
+    metering: Arc<Metering>,
     books: Option<Books>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// What is written down.
+/// What is known of settlements.
 struct Books {
-    store: Arc<dyn SettlementStore>,
     check: Arc<SettlementCheck>,
     /// Absent where the node has no feed.
     follower: Option<Arc<Follower>>,
@@ -43,25 +42,27 @@ pub struct Payee {
     pub invoicer: Arc<dyn Invoicer>,
     /// Asked whether payments are settled; `None`: the preimage is proof enough.
     pub settlement: Option<Arc<SettlementCheck>>,
+    /// What selling by the unit needs, and the revoked tokens.
+    pub metering: Arc<Metering>,
 }
 
 /// Why nothing can be written down.
 #[derive(Debug, thiserror::Error)]
 pub enum TillError {
-    /// The store cannot be used.
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The ledger is open, and does not say what is in it.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The data folder cannot be made.
-    #[error(transparent)]
-    Folder(#[from] KeysError),
 }
 
 impl TillError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::Ledger(error) => error.hint(),
             Self::Store(error) => error.hint().to_owned(),
-            Self::Folder(error) => error.hint(),
         }
     }
 }
@@ -72,7 +73,7 @@ impl TillError {
 pub struct NeedsRestart;
 
 impl Till {
-    /// Opens the store where one is needed, and begins to watch the node, which need not be up.
+    /// Opens the store, and begins to watch the node, which need not be up.
     pub fn open(config: &Config, node: RunningNode, telemetry: &Arc<Telemetry>) -> Result<Self, TillError> {
         let lightning = &config.lightning;
         let guard = Arc::new(NodeGuard::new(
@@ -82,16 +83,36 @@ impl Till {
             lightning.timeout,
             Arc::clone(telemetry),
         ));
+        let stores = open_stores(config)?;
+        let metering = Arc::new(Metering::new(Some(Arc::clone(&stores.ledger)), &OsEntropy));
         let books = match lightning.node {
             // A node in memory has no settlements to go on with.
             Node::Loopback { .. } if lightning.proof == Proof::Preimage => None,
-            _ => Some(Books::open(config, &guard, telemetry)?),
+            _ => Some(Books::open(config, &stores.settlements, &guard, telemetry)?),
         };
         let mut tasks = vec![tokio::spawn(Arc::clone(&guard).keep_asking())];
         if let Some(follower) = books.as_ref().and_then(|books| books.follower.clone()) {
             tasks.push(tokio::spawn(follower.follow()));
         }
-        Ok(Self { node, guard, books, tasks })
+        Ok(Self { node, guard, stores, metering, books, tasks })
+    }
+
+    /// Ends what an earlier process left open in the ledger, learns which tokens are revoked, and looks after both from
+    /// now on. Before this nothing may be served.
+    pub async fn begin(&mut self, config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), TillError> {
+        let rule = config.routes.abandoned();
+        let Some(keeper) = Keeper::new(&self.metering, rule, telemetry) else { return Ok(()) };
+        let is_exclusive = matches!(config.ledger, LedgerChoice::Sqlite);
+        let ended = keeper.begin(is_exclusive).await?;
+        if ended > 0 {
+            tracing::warn!(
+                reservations = ended,
+                ?rule,
+                "requests that were being served when the gateway ended had units set aside; these were dealt with by the rule"
+            );
+        }
+        self.tasks.push(tokio::spawn(keeper.keep()));
+        Ok(())
     }
 
     /// Who is paid under this config.
@@ -102,7 +123,13 @@ impl Till {
             (Proof::Settled, None) => return Err(NeedsRestart),
         };
         self.guard.set_limit(lightning.timeout);
-        Ok(Payee { invoicer: Arc::clone(&self.guard) as Arc<dyn Invoicer>, settlement })
+        let invoicer = Arc::clone(&self.guard) as Arc<dyn Invoicer>;
+        Ok(Payee { invoicer, settlement, metering: Arc::clone(&self.metering) })
+    }
+
+    /// What selling by the unit needs, and the revoked tokens.
+    pub fn metering(&self) -> &Arc<Metering> {
+        &self.metering
     }
 
     /// The node itself.
@@ -113,21 +140,19 @@ impl Till {
     /// What tells of node, feed and store at any time.
     pub fn reporter(&self) -> impl Fn() -> TillReport + Send + Sync + 'static {
         let guard = Arc::clone(&self.guard);
-        let books = self.books.as_ref().map(|books| (Arc::clone(&books.store), books.follower.clone()));
+        let Stores { settlements, ledger } = self.stores.clone();
+        let follower = self.books.as_ref().and_then(|books| books.follower.clone());
         move || {
             let mut parts = json!({ "node": guard.report() });
-            let mut fault = None;
-            if let Some((store, follower)) = &books {
-                fault = store.fault();
-                parts["ledger"] = match &fault {
-                    None => json!({ "state": "open" }),
-                    Some(fault) => {
-                        json!({ "state": "broken", "error": fault.to_string(), "hint": fault.hint() })
-                    }
-                };
-                if let Some(follower) = follower {
-                    parts["settlements"] = follower.report();
+            let fault = settlements.fault().or_else(|| ledger.fault());
+            parts["ledger"] = match &fault {
+                None => json!({ "state": "open" }),
+                Some(fault) => {
+                    json!({ "state": "broken", "error": fault.to_string(), "hint": fault.hint() })
                 }
+            };
+            if let Some(follower) = &follower {
+                parts["settlements"] = follower.report();
             }
             TillReport { parts, works: fault.is_none() }
         }
@@ -143,10 +168,11 @@ impl Till {
         }
     }
 
-    /// Stops watching, and closes the loopback node's wallet door.
+    /// Stops watching, and closes the loopback node's wallet door. The ledger is closed once nobody holds it any more.
     pub async fn close(self) {
         for task in self.tasks {
             task.abort();
+            let _ = task.await; // ended by the line above; a panic there has been logged
         }
         self.node.stop().await;
     }
@@ -161,26 +187,23 @@ pub struct TillReport {
 }
 
 impl Books {
-    fn open(config: &Config, guard: &Arc<NodeGuard>, telemetry: &Arc<Telemetry>) -> Result<Self, TillError> {
-        // With the keys in a secret nothing has made it yet.
-        make_folder(&config.data_dir)?;
-        let store: Arc<dyn SettlementStore> = Arc::new(open_store(&config.data_dir)?);
+    fn open(
+        config: &Config,
+        store: &Arc<dyn SettlementStore>,
+        guard: &Arc<NodeGuard>,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Self, StoreError> {
         telemetry.meters.set_settled(store.totals()?);
-        let check =
-            Arc::new(SettlementCheck::new(Arc::clone(&store), Arc::clone(guard) as Arc<dyn Invoicer>));
+        let check = Arc::new(SettlementCheck::new(Arc::clone(store), Arc::clone(guard) as Arc<dyn Invoicer>));
         let follower = Follower::new(
             Arc::clone(guard),
             feed_name(&config.lightning),
-            Arc::clone(&store),
+            Arc::clone(store),
             Arc::clone(&check),
             Arc::clone(telemetry),
         )?;
-        Ok(Self { store, check, follower: follower.map(Arc::new) })
+        Ok(Self { check, follower: follower.map(Arc::new) })
     }
-}
-
-fn open_store(data_dir: &Path) -> Result<SqliteStore, StoreError> {
-    SqliteStore::open(&data_dir.join(LEDGER_FILE))
 }
 
 /// The same for the same node, and no secret: an address may be one.

@@ -6,6 +6,7 @@
 use super::LogFormat;
 use crate::{date::Date, edge::unix_secs};
 use l402::TokenId;
+use l402_paywall::{ledger::Units, metering::Bill};
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
@@ -48,6 +49,10 @@ pub struct Record<'a> {
     pub unknown_caveats: u32,
     /// Price of the challenge in the answer, in millisatoshi.
     pub minted_msat: Option<u64>,
+    /// What it cost, where the service is metered.
+    pub bill: Option<Bill>,
+    /// What it would have cost, in units, where a metered service only counts.
+    pub shadow_units: Option<Units>,
     /// From head to last byte.
     pub took: Duration,
 }
@@ -163,6 +168,12 @@ fn text_line(line: &mut String, record: &Record<'_>) -> std::fmt::Result {
     if let Some(price) = record.minted_msat {
         write!(line, " minted={price}msat")?;
     }
+    if let Some(bill) = record.bill {
+        write!(line, " units={} balance={}", bill.charged, bill.balance)?;
+    }
+    if let Some(units) = record.shadow_units {
+        write!(line, " shadow_units={units}")?;
+    }
     if let Some(client) = record.client {
         write!(line, " client={client}")?;
     }
@@ -190,6 +201,12 @@ fn json_line(line: &mut String, record: &Record<'_>) -> std::fmt::Result {
     }
     if let Some(price) = record.minted_msat {
         write!(line, ",\"minted_msat\":{price}")?;
+    }
+    if let Some(bill) = record.bill {
+        write!(line, ",\"units\":{},\"balance\":{}", bill.charged, bill.balance)?;
+    }
+    if let Some(units) = record.shadow_units {
+        write!(line, ",\"shadow_units\":{units}")?;
     }
     if let Some(client) = record.client {
         write!(line, ",\"client\":\"{client}\"")?;
@@ -235,6 +252,8 @@ mod tests {
             token_id: None,
             unknown_caveats: 0,
             minted_msat: Some(10_000),
+            bill: None,
+            shadow_units: None,
             took: Duration::from_micros(1_234),
         }
     }

@@ -1,7 +1,7 @@
 //! Counters for Prometheus. Labels are service names and reasons of ours: both are closed sets.
 
 use super::Record;
-use l402_paywall::SettlementTotals;
+use l402_paywall::{SettlementTotals, ledger::Units};
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::collections::HashMap;
@@ -23,6 +23,9 @@ struct ServiceMeters {
     paid: Counter,
     free: Counter,
     seconds: Histogram,
+    reserved: Counter,
+    charged: Counter,
+    released: Counter,
 }
 
 /// What the exporter wants to know about the place a counter is made at.
@@ -61,6 +64,22 @@ impl Meters {
                 "Requests a shadow service would have refused, by service.",
             ),
             ("octroi_unknown_caveats_total", Unit::Count, "Foreign caveats that were skipped."),
+            (
+                "octroi_units_total",
+                Unit::Count,
+                "Units of metered requests that are over, by service and fate: reserved, charged, released, overrun (cost beyond \
+                 what was reserved, paid by nobody), shadow (would have been charged).",
+            ),
+            (
+                "octroi_estimated_requests_total",
+                Unit::Count,
+                "Metered requests whose cost nobody could read, charged what was reserved, by service.",
+            ),
+            (
+                "octroi_reservations_expired_total",
+                Unit::Count,
+                "Reservations that nobody ended before their deadline.",
+            ),
             ("octroi_node_calls_total", Unit::Count, "Calls to the Lightning node, by call and outcome."),
             ("octroi_settlements_total", Unit::Count, "Invoices of the node that were settled, each once."),
             ("octroi_settled_msat_total", Unit::Count, "What settled invoices brought in, in millisatoshi."),
@@ -146,6 +165,11 @@ impl Meters {
         counter("octroi_settled_msat_total").absolute(totals.amount.as_msat());
     }
 
+    /// Counts reservations that nobody ended before their deadline.
+    pub fn count_expired(&self, reservations: u64) {
+        self.add("octroi_reservations_expired_total", &[], reservations);
+    }
+
     fn set(&self, name: &'static str, value: f64) {
         use metrics::Recorder as _;
         self.recorder.register_gauge(&name.into(), &PLACE).set(value);
@@ -155,6 +179,7 @@ impl Meters {
     pub(super) fn count(&self, record: &Record<'_>) {
         self.unknown_caveats.increment(u64::from(record.unknown_caveats));
         let service = record.service.unwrap_or("none");
+        self.count_units(service, record);
         let Some(access) = record.access else {
             return self.count_refusal(service, record);
         };
@@ -175,6 +200,26 @@ impl Meters {
                     self.add("octroi_shadowed_total", &[("service", service.to_owned())], 1);
                 }
             }
+        }
+    }
+
+    fn count_units(&self, service: &str, record: &Record<'_>) {
+        let rare = |fate: &'static str, units: Units| {
+            let labels = [("service", service.to_owned()), ("fate", fate.to_owned())];
+            self.add("octroi_units_total", &labels, units.get());
+        };
+        if let Some(units) = record.shadow_units {
+            rare("shadow", units);
+        }
+        let (Some(bill), Some(meters)) = (record.bill, self.services.get(service)) else { return };
+        meters.reserved.increment(bill.reserved.get());
+        meters.charged.increment(bill.charged.get());
+        meters.released.increment(bill.reserved.saturating_sub(bill.charged).get());
+        if bill.overrun > Units::ZERO {
+            rare("overrun", bill.overrun);
+        }
+        if bill.is_estimate {
+            self.add("octroi_estimated_requests_total", &[("service", service.to_owned())], 1);
         }
     }
 
@@ -209,7 +254,18 @@ impl ServiceMeters {
         };
         let seconds =
             recorder.register_histogram(&key("octroi_request_seconds", &[("service", service)]), &PLACE);
-        Self { paid: served("paid"), free: served("free"), seconds }
+        let units = |fate| {
+            let labels = [("service", service), ("fate", fate)];
+            recorder.register_counter(&key("octroi_units_total", &labels), &PLACE)
+        };
+        Self {
+            paid: served("paid"),
+            free: served("free"),
+            seconds,
+            reserved: units("reserved"),
+            charged: units("charged"),
+            released: units("released"),
+        }
     }
 }
 
@@ -237,6 +293,8 @@ mod tests {
             token_id: None,
             unknown_caveats: 2,
             minted_msat: (status == 402).then_some(10_000),
+            bill: None,
+            shadow_units: None,
             took: Duration::from_millis(3),
         }
     }

@@ -20,6 +20,7 @@ mod framing;
 mod grpc;
 mod headers;
 mod limits;
+mod metered;
 mod node;
 mod ops;
 mod paths;

@@ -7,7 +7,8 @@ use crate::{
 };
 use http::{Method, Request, Uri, header, request::Parts};
 use l402_lightning::{Invoicer, loopback::LoopbackNode};
-use l402_paywall::{Client, Gate, KeyFile, Now};
+use l402_paywall::{Client, Gate, KeyFile, Now, Verdict, metering::Metering};
+use octroi::edge::OsEntropy;
 use octroi::start::{Payee, build_gate};
 use serde_json::{Value, json};
 use std::{net::Ipv4Addr, sync::Arc};
@@ -36,7 +37,8 @@ fn gate(oddities: &[&str]) -> Gate {
     let keys = KeyFile::generate(0, &mut |bytes| bytes.fill(7));
     let node: Arc<dyn Invoicer> = Arc::new(LoopbackNode::new([7; 32], Arc::new(|| 0)));
     let routes = std::mem::take(&mut config.routes);
-    build_gate(routes, &config, &keys, Payee { invoicer: node, settlement: None }, None)
+    let metering = Arc::new(Metering::new(None, &OsEntropy));
+    build_gate(routes, &config, &keys, Payee { invoicer: node, settlement: None, metering }, None)
 }
 
 /// Small numbers that look random and are the same in every run (xorshift64*, Marsaglia and Vigna).
@@ -277,7 +279,8 @@ fn no_spelling_of_a_priced_path_is_let_through_unpaid() {
         dangerous += u32::from(round % 10 == 0 && has_price(host, head.uri.path()));
         match gates[round % gates.len()].admit(&head, &client, now) {
             Err(_) => refused += 1,
-            Ok(admission) => {
+            Ok(Verdict::Pending(_)) => panic!("there is nothing left to ask"),
+            Ok(Verdict::Admitted(admission)) => {
                 admitted += 1;
                 let forwarded = admission.rewritten_target().unwrap_or(head.uri.path());
                 let path = forwarded.split('?').next().unwrap_or_default();

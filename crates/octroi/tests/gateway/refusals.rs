@@ -60,8 +60,14 @@ fn self_made() -> String {
     let identifier =
         l402::Identifier { payment_hash: preimage.payment_hash(), token_id: TokenId::from_bytes([9; 32]) };
     let service: Name = "weather".parse().expect("a name");
-    let spec =
-        TokenSpec { service, tier: 0, capabilities: Vec::new(), constraints: Vec::new(), valid_until: None };
+    let spec = TokenSpec {
+        service,
+        tier: 0,
+        capabilities: Vec::new(),
+        constraints: Vec::new(),
+        units: None,
+        valid_until: None,
+    };
     let token = l402::mint(&RootKey::from_bytes([1; 32]), "lsat", &identifier, &spec).expect("a token");
     authorization_value(OfferScheme::L402, &token, &preimage)
 }

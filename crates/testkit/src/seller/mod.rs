@@ -242,6 +242,7 @@ impl Shop {
             tier: 0,
             capabilities: Vec::new(),
             constraints: Vec::new(),
+            units: None,
             valid_until: options.valid_for_secs.map(|secs| self.clock.now() + secs),
         };
         let token = l402::mint(&RootKey::from_bytes(self.root_key), "lsat", &identifier, &spec);

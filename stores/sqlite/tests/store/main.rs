@@ -2,11 +2,17 @@
 
 #![expect(clippy::expect_used, reason = "a step that fails ends the test")]
 
+mod balances;
 mod crash;
+mod damage;
 mod disk;
+mod ledger_crash;
+mod ledger_model;
 mod model;
 mod opening;
+mod purchases;
 mod records;
+mod sharing;
 
 use l402::PaymentHash;
 use l402_lightning::{MilliSat, Settlement};

@@ -1,7 +1,11 @@
 //! Which files are opened and which are refused, and that a refusal changes nothing.
 
-use crate::{hash, ledger, open, record, settlement, totals};
-use l402_paywall::{SettlementStore as _, StoreError};
+use crate::{
+    hash, ledger, open,
+    purchases::{apply, purse, sums},
+    record, settlement, totals,
+};
+use l402_paywall::{SettlementStore, StoreError, ledger::Operation};
 use l402_store_sqlite::SqliteStore;
 use rusqlite::Connection;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
@@ -57,11 +61,40 @@ fn a_schema_of_a_newer_version_is_refused_and_kept() {
             .expect("set");
     };
     set(99);
-    assert_eq!(refusal(&path), StoreError::Newer { path: path.clone(), found: 99, known: 1 });
+    assert_eq!(refusal(&path), StoreError::Newer { path: path.clone(), found: 99, known: 2 });
     set(-1);
     assert!(matches!(refusal(&path), StoreError::Damaged(_)));
-    set(1);
+    set(2);
     assert_eq!(totals(&open(&path)), (5_000, 50_000_000));
+}
+
+/// A file of the version before balances keeps everything and gets them, also when a command comes first.
+#[test]
+fn a_file_of_the_first_version_keeps_its_settlements_and_gets_balances() {
+    for is_gateway in [true, false] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = ledger(&folder);
+        let old = Connection::open(&path).expect("a database");
+        old.execute_batch(include_str!("../../migrations/0001_settlements.sql")).expect("made");
+        old.execute_batch(
+            "PRAGMA application_id = 0x4c343032; PRAGMA user_version = 1; PRAGMA journal_mode = wal; \
+             INSERT INTO feed VALUES ('node', 7); UPDATE totals SET count = 1, amount_msat = 10000",
+        )
+        .expect("filled");
+        let settled = "INSERT INTO settled VALUES (?1, 10000, 1800000000)";
+        old.execute(settled, [hash(1).as_bytes()]).expect("filled");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
+        drop(old);
+        let store = if is_gateway { open(&path) } else { SqliteStore::open_beside(&path).expect("beside") };
+        assert_eq!(
+            (totals(&store), store.cursor("node"), store.is_settled(hash(1))),
+            ((1, 10_000), Ok(7), Ok(true))
+        );
+        apply(&store, Operation::Credit(purse(1))).expect("written");
+        drop(store);
+        let store = open(&path);
+        assert_eq!((totals(&store), sums(&store)), ((1, 10_000), [20, 0, 20, 0, 0]));
+    }
 }
 
 #[test]
@@ -111,7 +144,7 @@ fn a_damaged_page_is_an_error_and_not_a_no() {
     let path = filled(&folder);
     let mut bytes = fs::read(&path).expect("a file");
     // The first pages are the schema and the roots of the tables.
-    bytes[6 * 4096..].fill(0xa5);
+    bytes[24 * 4096..].fill(0xa5);
     fs::write(&path, &bytes).expect("written");
     let store = open(&path);
     let answers: Vec<_> = (1..=200).map(|number| store.is_settled(hash(number))).collect();
@@ -119,7 +152,7 @@ fn a_damaged_page_is_an_error_and_not_a_no() {
     assert!(answers.iter().any(|answer| matches!(answer, Err(StoreError::Damaged(_)))), "{answers:?}");
     let batch: Vec<_> = (6_000..6_100).map(settlement).collect();
     assert!(matches!(record(&store, &batch, Some(6_100)), Err(StoreError::Damaged(_))));
-    assert!(matches!(store.fault(), Some(StoreError::Damaged(_))));
+    assert!(matches!(SettlementStore::fault(&store), Some(StoreError::Damaged(_))));
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! `octroi check`: is the config sound, is what it names there, and what will be sold for what? Changes nothing.
 
 mod keys;
+mod ledger;
 mod node;
+mod rules;
 mod upstream;
 
 use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED};
-use crate::date::Span;
 use crate::{
     config::{Config, Listener, Node, Upstream, UpstreamTrust},
     listener::server_config,
 };
-use l402_paywall::{AccessMode, RouteSpec, Service, ServiceSpec};
+use l402_paywall::Service;
+use rules::Rule;
 use std::{
     fmt,
     io::{self, Write},
@@ -67,6 +69,10 @@ impl Report<'_> {
         match keys::look(config) {
             Ok(found) => self.good("keys", found),
             Err(fault) => self.bad("keys", &fault, fault.hint()),
+        }
+        match ledger::look(config) {
+            Ok(found) => self.good("ledger", found),
+            Err(fault) => self.bad("ledger", &fault, fault.hint()),
         }
         for listener in &config.listeners {
             self.listener(listener);
@@ -165,55 +171,6 @@ impl Report<'_> {
     fn line(&mut self, text: impl fmt::Display) {
         // A reader that went away gets no lines; the exit code still tells.
         let _ = writeln!(self.out, "{text}");
-    }
-}
-
-/// What requests of one kind cost.
-struct Rule {
-    access: AccessMode,
-    what: String,
-    terms: Vec<String>,
-}
-
-impl Rule {
-    fn of_service(spec: &ServiceSpec) -> Self {
-        let hosts: Vec<String> = spec.hosts.iter().map(ToString::to_string).collect();
-        let hosts = if hosts.is_empty() { "any host".to_owned() } else { hosts.join(", ") };
-        let mut rule =
-            Self { access: spec.access, what: format!("{hosts} {}", spec.path), terms: Vec::new() };
-        if spec.access != AccessMode::Free {
-            rule.terms.extend(spec.price.map(|price| price.to_string()));
-            rule.terms.push(validity(spec));
-        }
-        rule
-    }
-
-    fn of_route(spec: &ServiceSpec, route: &RouteSpec) -> Self {
-        let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
-        let methods = if methods.is_empty() { "any method".to_owned() } else { methods.join(", ") };
-        let access = route.access.unwrap_or(spec.access);
-        let mut rule = Self { access, what: format!("{methods} {}", route.path), terms: Vec::new() };
-        if access != AccessMode::Free {
-            rule.terms.extend(route.price.or(spec.price).map(|price| price.to_string()));
-            rule.terms.extend(route.capability.as_ref().map(|name| format!("capability {name}")));
-        }
-        rule
-    }
-}
-
-fn validity(spec: &ServiceSpec) -> String {
-    spec.valid_for_secs.map_or("does not expire".to_owned(), |secs| format!("valid for {}", Span(secs)))
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = match self.access {
-            AccessMode::Paid => "paid",
-            AccessMode::Free => "free",
-            AccessMode::Shadow => "shadow",
-        };
-        write!(f, "{access:<6} {}", self.what)?;
-        if self.terms.is_empty() { Ok(()) } else { write!(f, ": {}", self.terms.join(", ")) }
     }
 }
 

@@ -87,7 +87,9 @@ fn prices(config: &Config) -> impl Iterator<Item = (String, MilliSat)> {
     config.routes.services().iter().flat_map(|service| {
         let spec = service.spec();
         let own = spec.price.filter(|_| spec.access != AccessMode::Free);
-        let all = own.into_iter().chain(spec.routes.iter().filter_map(|route| route.price));
+        let packs = spec.meter.iter().flat_map(|meter| &meter.packs);
+        let packs = packs.chain(spec.routes.iter().flat_map(|route| &route.packs)).map(|pack| pack.price);
+        let all = own.into_iter().chain(spec.routes.iter().filter_map(|route| route.price)).chain(packs);
         all.map(|price| (spec.name.to_string(), price))
     })
 }

@@ -90,6 +90,38 @@ fn a_sound_config_gets_a_tick_for_everything_and_makes_nothing() {
 }
 
 #[test]
+fn what_a_metered_service_costs_is_told_rule_by_rule() {
+    let world = World::new();
+    let service = "upstream: \"http://127.0.0.1:9\", free_requests: 2/day, \
+                   meter: { unit: token, pack: 20000, packs: [{ name: large, pack: 200000, price: 80 sat }], \
+                   cost: { sse: usage.total_tokens, max: 8000 } }, \
+                   routes: [{ path: /models, cost: 5 }, { path: /files, cost: { bytes: both, per: 1KiB } }, \
+                   { path: /live, cost: { time: 1s } }, { path: /free, access: free }, \
+                   { path: /odd, cost: { header: L402-Cost, max: 9 } }, \
+                   { path: /batch, price: 5 sat, pack: 3, capability: batch, cost: { json: cost, max: 2 } }]";
+    let (failed, text) = world.check("data_dir: data", service, true);
+    assert!(!failed, "{text}");
+    insta::assert_snapshot!("metered", text);
+}
+
+#[test]
+fn a_ledger_that_others_can_read_gets_a_cross() {
+    let world = World::new();
+    fs::create_dir(world.path("data")).expect("a folder");
+    fs::set_permissions(world.path("data"), fs::Permissions::from_mode(0o700)).expect("chmod");
+    let check = || {
+        let (_, text) = world.check("data_dir: data", "upstream: \"http://127.0.0.1:9\"", true);
+        text.lines().filter(|line| line.contains("ledger")).map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(check(), "✓ ledger: /data/ledger.sqlite is made on first start");
+    world.write("data/ledger.sqlite", "not looked into", 0o600);
+    assert!(check().starts_with("✓ ledger: /data/ledger.sqlite; whether it holds"), "{}", check());
+    world.write("data/ledger.sqlite", "not looked into", 0o640);
+    assert!(check().starts_with("✗ ledger: /data/ledger.sqlite has mode 0640"), "{}", check());
+    assert_eq!(fs::read(world.path("data/ledger.sqlite")).expect("there"), b"not looked into");
+}
+
+#[test]
 fn an_upstream_that_is_not_there_gets_a_cross_with_its_key() {
     let world = World::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -6,6 +6,7 @@ use crate::config::{
     place::{Place, Step},
     problem::{Fault, FileFault},
     read_text,
+    value::SecretSource,
 };
 use std::{
     fs::{self, File},
@@ -81,9 +82,12 @@ impl Checker<'_, '_> {
         let value = (self.surroundings.variable)(name).map(Zeroizing::new);
         value.ok_or_else(|| FileFault::NoVariable(name.to_owned()))
     }
-}
 
-/// A file that a secret store has put there; who may read it is the store's decision.
-pub(super) fn secret_file(path: &Path) -> Result<Zeroizing<String>, FileFault> {
-    read_text(path, SECRET_BYTES_MAX).map(Zeroizing::new)
+    /// A secret from where it is kept. Who may read a file that a secret store has put there is the store's decision.
+    pub(super) fn secret(&self, source: &SecretSource) -> Result<Zeroizing<String>, FileFault> {
+        match source {
+            SecretSource::Variable(name) => self.variable(name),
+            SecretSource::File(path) => read_text(&self.path(path), SECRET_BYTES_MAX).map(Zeroizing::new),
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! From the file to the [`Config`]: everything that needs more than one value, or a look outside the file.
 
 mod files;
+mod ledger;
 mod lightning;
 mod listeners;
+mod meter;
 mod services;
 
 use super::{
@@ -11,7 +13,6 @@ use super::{
     place::{Field, Place, Step},
     problem::{Combination, Fault, Problem},
     settings::{Config, KeySource, Limits, Timeouts},
-    value::SecretSource,
 };
 use l402_paywall::{KeyFile, MintLimits};
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub(super) fn check(
         checker.data_dir(path, file.data_dir.place().unwrap_or(file.at));
     }
     let keys = checker.keys(file, data_dir.as_ref());
+    let ledger = checker.ledger(file);
     let services = checker.services(file);
     let (routes, upstreams) = services?;
     Some(Config {
@@ -37,6 +39,7 @@ pub(super) fn check(
         ops: file.ops.given().map(|address| address.0),
         data_dir: data_dir?,
         keys: keys?,
+        ledger: ledger?,
         lightning: lightning?,
         limits: limits(file.limits.given()?)?,
         timeouts: timeouts(file.timeouts.given()?)?,
@@ -74,10 +77,7 @@ impl Checker<'_, '_> {
             }
         };
         let steps = [key("keys"), path];
-        let text = match &source.value {
-            SecretSource::Variable(name) => self.variable(name),
-            SecretSource::File(path) => files::secret_file(&self.path(path)),
-        };
+        let text = self.secret(&source.value);
         let text = text.map_err(|fault| self.report(source.at, &steps, Fault::File(fault))).ok()?;
         let keys = KeyFile::parse(&text).map_err(|fault| self.report(source.at, &steps, Fault::Keys(fault)));
         keys.ok().map(KeySource::Secret)

@@ -1,6 +1,9 @@
 //! Services: each with its upstream, and all of them together as a route table.
 
-use super::{Checker, key};
+use super::{
+    Checker, key,
+    meter::{RouteMeter, pack_at},
+};
 use crate::config::{
     file::{ConfigFile, Cors, RouteSection, ServiceSection},
     place::{Field, Step},
@@ -13,11 +16,11 @@ use l402::{Name, UnknownCaveats};
 use l402_lightning::MilliSat;
 use l402_paywall::{
     AccessMode, HostPattern, PathOddities, PathPattern, ProblemKind, RouteSpec, RouteTable, ServiceSpec,
-    SpecProblem,
+    SpecProblem, meter::MeterSpec,
 };
 
 /// Stands in for a price that could not be read, so that its absence is not reported too.
-const SOME_PRICE: MilliSat = MilliSat::from_msat(1000);
+pub(super) const SOME_PRICE: MilliSat = MilliSat::from_msat(1000);
 
 /// A service on its way to the route table.
 struct Draft<'f> {
@@ -28,13 +31,8 @@ struct Draft<'f> {
     doubt: Doubt,
 }
 
-/// What could not be read about a service. A problem that may only be a consequence of it is not reported.
-#[derive(Default)]
-struct Doubt {
-    name: bool,
-    path: bool,
-    capabilities: bool,
-}
+/// The keys of a service that could not be read. A problem that may only be a consequence of one is not reported.
+struct Doubt(Vec<&'static str>);
 
 impl Checker<'_, '_> {
     pub(super) fn services(&mut self, file: &ConfigFile) -> Option<(RouteTable, Vec<Upstream>)> {
@@ -44,7 +42,7 @@ impl Checker<'_, '_> {
         for item in &list.items {
             let steps = [key("services"), Step::Index(item.index)];
             upstreams.push(self.upstream(&item.value, &steps));
-            drafts.extend(draft(item));
+            drafts.extend(self.draft(item, &steps));
         }
         let location = file.location.given().map_or("", |location| location.0.as_str());
         let specs = drafts.iter().map(|draft| draft.spec.clone()).collect();
@@ -65,18 +63,119 @@ impl Checker<'_, '_> {
             return;
         }
         let mut steps = vec![key("services"), Step::Index(draft.item.index)];
-        let mut at = draft.item.value.place_of(problem.field);
-        if let Some(route) = problem.route.and_then(|route| draft.routes.get(route)) {
-            steps.extend([key("routes"), Step::Index(route.index)]);
-            at = route.value.place_of(problem.field);
+        let service = &draft.item.value;
+        let route = problem.route.and_then(|route| draft.routes.get(route));
+        let is_metered = matches!(problem.field, "pack" | "packs" | "cost" | "on_crash");
+        let (mut at, pack) = match (route, service.meter.given().filter(|_| is_metered)) {
+            (Some(route), _) => {
+                steps.extend([key("routes"), Step::Index(route.index)]);
+                let RouteSection { pack, packs, .. } = &route.value;
+                (route.value.place_of(problem.field), pack_at(&problem.kind, pack, packs))
+            }
+            (None, Some(meter)) => {
+                steps.push(key("meter"));
+                (meter.place_of(problem.field), pack_at(&problem.kind, &meter.pack, &meter.packs))
+            }
+            (None, None) => (service.place_of(problem.field), None),
+        };
+        match pack {
+            Some((index, field, place)) => {
+                steps.extend([key("packs"), Step::Index(index), key(field)]);
+                at = place;
+            }
+            None => steps.push(key(problem.field)),
         }
-        steps.push(key(problem.field));
         if let ProblemKind::ReservedConstraint(name) | ProblemKind::ConstraintValue(name) = &problem.kind {
-            let pairs = draft.item.value.constraints.given().into_iter().flat_map(|pairs| &pairs.pairs);
+            let pairs = service.constraints.given().into_iter().flat_map(|pairs| &pairs.pairs);
             at = pairs.filter(|pair| pair.name == *name).map(|pair| pair.at).next().unwrap_or(at);
             steps.push(key(name.as_str()));
         }
         self.report(at, &steps, Fault::Service(problem.kind));
+    }
+
+    /// What the route table can be asked about the service.
+    fn draft<'f>(&mut self, item: &'f Item<ServiceSection>, steps: &[Step]) -> Option<Draft<'f>> {
+        let service = &item.value;
+        let hosts = match &service.host {
+            Field::Absent => Vec::new(),
+            Field::Given(list) if list.value.0.complete => {
+                list.value.0.items.iter().map(|host| host.value.clone()).collect()
+            }
+            Field::Given(_) | Field::Faulty(_) => vec![stand_in_host(item.index)],
+        };
+        let items = service.routes.given().map_or(&[][..], |list| &list.items);
+        let routes: Vec<&Item<RouteSection>> = items.iter().filter(|route| is_placed(&route.value)).collect();
+        let capabilities = service.capabilities.given();
+        let capabilities_are_unread = service.capabilities.is_faulty()
+            || capabilities.is_some_and(|list| !list.complete)
+            || service.routes.is_faulty()
+            || routes.len() != items.len()
+            || items.iter().any(|route| route.value.capability.is_faulty());
+        let on_crash_is_unread = service.meter.given().is_some_and(|meter| meter.on_crash.is_faulty());
+        let unread = [
+            ("name", service.name.given().is_none()),
+            ("path", service.path.given().is_none()),
+            ("capabilities", capabilities_are_unread),
+            ("meter", service.meter.is_faulty()),
+            ("on_crash", on_crash_is_unread),
+        ];
+        let doubt = Doubt(unread.into_iter().filter(|(_, unread)| *unread).map(|(key, _)| key).collect());
+        let meter = self.meter(service, steps);
+        let specs = routes
+            .iter()
+            .map(|route| self.route_spec(route, meter.as_ref(), steps))
+            .collect::<Option<_>>()?;
+        let spec = ServiceSpec {
+            name: service.name.given().cloned().or_else(|| stand_in_name(item.index))?,
+            hosts,
+            path: service.path.given().cloned().unwrap_or_else(|| stand_in_path(item.index)),
+            access: access(&service.access).unwrap_or_default(),
+            price: price(&service.price),
+            valid_for_secs: service.valid_for.given().map(|secs| u64::from(secs.0)),
+            tier: service.tier.given().map_or(0, |tier| tier.0),
+            capabilities: capabilities
+                .into_iter()
+                .flat_map(|list| &list.items)
+                .map(|name| name.value.clone())
+                .collect(),
+            constraints: service.constraints.given().map(constraints).unwrap_or_default(),
+            legacy_lsat: service.legacy_lsat.given().copied().unwrap_or(true),
+            unknown_caveats: service.unknown_caveats.given().copied().unwrap_or(UnknownCaveats::Skip),
+            cors: service.cors.given().and_then(cors),
+            allow_in_path: oddities(service),
+            skip_invoice: service.skip_invoice.given().copied().unwrap_or(false),
+            meter,
+            free_requests: service.free_requests.given().copied(),
+            routes: specs,
+        };
+        Some(Draft { item, spec, routes, doubt })
+    }
+
+    fn route_spec(
+        &mut self,
+        item: &Item<RouteSection>,
+        meter: Option<&MeterSpec>,
+        steps: &[Step],
+    ) -> Option<RouteSpec> {
+        let route = &item.value;
+        let steps = [steps, &[key("routes"), Step::Index(item.index)]].concat();
+        let RouteMeter { cost, packs } = self.route_meter(route, meter, &steps)?;
+        let price = price(&route.price);
+        let methods = route.methods.given().into_iter().flat_map(|list| &list.items);
+        Some(RouteSpec {
+            path: route.path.given()?.clone(),
+            methods: methods.map(|method| method.value.clone()).collect(),
+            access: access(&route.access),
+            price,
+            capability: match &route.capability {
+                Field::Given(name) => Some(name.value.clone()),
+                Field::Faulty(_) => price.and_then(|_| stand_in_name(0)),
+                Field::Absent => None,
+            },
+            skip_invoice: route.skip_invoice.given().copied(),
+            cost,
+            packs,
+        })
     }
 
     fn upstream(&mut self, service: &ServiceSection, steps: &[Step]) -> Option<Upstream> {
@@ -124,87 +223,32 @@ impl Checker<'_, '_> {
 }
 
 impl Doubt {
+    /// Whether a key could be read.
+    fn knows(&self, key: &str) -> bool {
+        !self.0.contains(&key)
+    }
+
     fn believes(&self, route: Option<usize>, kind: &ProblemKind, drafts: &[Draft<'_>]) -> bool {
         match kind {
-            ProblemKind::DuplicateName(_) | ProblemKind::TokenTooLarge { .. } => !self.name,
+            ProblemKind::DuplicateName(_) | ProblemKind::TokenTooLarge { .. } => self.knows("name"),
             ProblemKind::NamespaceCollision { shorter, longer } => {
-                !drafts.iter().any(|d| d.doubt.name && (d.spec.name == *shorter || d.spec.name == *longer))
+                let is_one = |draft: &Draft<'_>| draft.spec.name == *shorter || draft.spec.name == *longer;
+                drafts.iter().filter(|draft| is_one(draft)).all(|draft| draft.doubt.knows("name"))
             }
-            ProblemKind::DuplicateRoute { .. } => !self.path || route.is_some(),
-            ProblemKind::OutsideService { .. } => !self.path,
-            ProblemKind::CapabilityNotSold(_) => !self.capabilities,
+            ProblemKind::DuplicateRoute { .. } => self.knows("path") || route.is_some(),
+            ProblemKind::OutsideService { .. } => self.knows("path"),
+            ProblemKind::CapabilityNotSold(_) => self.knows("capabilities"),
+            ProblemKind::CostWithoutMeter => self.knows("meter"),
+            ProblemKind::MixedAbandoned(_) => drafts.iter().all(|draft| draft.doubt.knows("on_crash")),
             _ => true,
         }
     }
-}
-
-/// What the route table can be asked about the service.
-fn draft(item: &Item<ServiceSection>) -> Option<Draft<'_>> {
-    let service = &item.value;
-    let hosts = match &service.host {
-        Field::Absent => Vec::new(),
-        Field::Given(list) if list.value.0.complete => {
-            list.value.0.items.iter().map(|host| host.value.clone()).collect()
-        }
-        Field::Given(_) | Field::Faulty(_) => vec![stand_in_host(item.index)],
-    };
-    let items = service.routes.given().map_or(&[][..], |list| &list.items);
-    let routes: Vec<&Item<RouteSection>> = items.iter().filter(|route| is_placed(&route.value)).collect();
-    let capabilities = service.capabilities.given();
-    let doubt = Doubt {
-        name: service.name.given().is_none(),
-        path: service.path.given().is_none(),
-        capabilities: service.capabilities.is_faulty()
-            || capabilities.is_some_and(|list| !list.complete)
-            || service.routes.is_faulty()
-            || routes.len() != items.len()
-            || items.iter().any(|route| route.value.capability.is_faulty()),
-    };
-    let spec = ServiceSpec {
-        name: service.name.given().cloned().or_else(|| stand_in_name(item.index))?,
-        hosts,
-        path: service.path.given().cloned().unwrap_or_else(|| stand_in_path(item.index)),
-        access: access(&service.access).unwrap_or_default(),
-        price: price(&service.price),
-        valid_for_secs: service.valid_for.given().map(|secs| u64::from(secs.0)),
-        tier: service.tier.given().map_or(0, |tier| tier.0),
-        capabilities: capabilities
-            .into_iter()
-            .flat_map(|list| &list.items)
-            .map(|name| name.value.clone())
-            .collect(),
-        constraints: service.constraints.given().map(constraints).unwrap_or_default(),
-        legacy_lsat: service.legacy_lsat.given().copied().unwrap_or(true),
-        unknown_caveats: service.unknown_caveats.given().copied().unwrap_or(UnknownCaveats::Skip),
-        cors: service.cors.given().and_then(cors),
-        allow_in_path: oddities(service),
-        skip_invoice: service.skip_invoice.given().copied().unwrap_or(false),
-        routes: routes.iter().map(|route| route_spec(&route.value)).collect::<Option<_>>()?,
-    };
-    Some(Draft { item, spec, routes, doubt })
 }
 
 /// Whether it is known which requests a route covers.
 fn is_placed(route: &RouteSection) -> bool {
     let methods = route.methods.given().map_or(!route.methods.is_faulty(), |list| list.complete);
     methods && route.path.given().is_some()
-}
-
-fn route_spec(route: &RouteSection) -> Option<RouteSpec> {
-    let price = price(&route.price);
-    let methods = route.methods.given().into_iter().flat_map(|list| &list.items);
-    Some(RouteSpec {
-        path: route.path.given()?.clone(),
-        methods: methods.map(|method| method.value.clone()).collect(),
-        access: access(&route.access),
-        price,
-        capability: match &route.capability {
-            Field::Given(name) => Some(name.value.clone()),
-            Field::Faulty(_) => price.and_then(|_| stand_in_name(0)),
-            Field::Absent => None,
-        },
-        skip_invoice: route.skip_invoice.given().copied(),
-    })
 }
 
 /// An access that could not be read is taken as the one that needs no price.

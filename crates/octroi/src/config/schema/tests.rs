@@ -31,6 +31,24 @@ fn with_section(path: &str, section: &str) -> String {
         "services[]" => format!("{lightning}\nservices: [{section}]"),
         "services[].cors" => format!("{lightning}\nservices: [{{ {service}, cors: {section} }}]"),
         "services[].routes[]" => format!("{lightning}\nservices: [{{ {service}, routes: [{section}] }}]"),
+        "services[].routes[].cost" | "services[].routes[].packs[]" => {
+            let key = if path.ends_with("cost") {
+                format!("cost: {section}")
+            } else {
+                format!("packs: [{section}]")
+            };
+            format!("{lightning}\nservices: [{{ {service}, routes: [{{ path: /x, {key} }}] }}]")
+        }
+        path if path.starts_with("services[].meter") => {
+            let meter = match path.strip_prefix("services[].meter.") {
+                None => section.to_owned(),
+                Some("cost") => format!("{{ unit: byte, pack: 9, cost: {section} }}"),
+                Some("packs[]") => format!("{{ unit: byte, pack: 9, cost: 1, packs: [{section}] }}"),
+                Some(key) => format!("{{ unit: byte, pack: 9, cost: 1, {key}: {section} }}"),
+            };
+            format!("{lightning}\nservices: [{{ {service}, meter: {meter} }}]")
+        }
+        "ledger.postgres" => format!("ledger: {{ postgres: {section} }}\n{lightning}\n{services}"),
         path => format!("{path}: {section}\n{lightning}\n{services}"),
     }
 }
@@ -65,7 +83,7 @@ fn schema_sections() -> Vec<(String, Vec<String>)> {
 fn the_decoder_and_the_schema_know_the_same_keys_in_every_section() {
     let sections = schema_sections();
     let sellers = l402_backends::ALL.iter().filter(|backend| backend.invoicer.is_some());
-    assert_eq!(sections.len(), 12 + sellers.count());
+    assert_eq!(sections.len(), 20 + sellers.count());
     for (path, properties) in sections {
         let found = problems(&with_section(&path, "{ zzzzzzzz: 1 }"));
         let known = found.iter().find_map(|problem| match &problem.fault {
@@ -123,8 +141,9 @@ type TextForm = (&'static str, fn(&str) -> bool);
 
 fn text_forms() -> Vec<TextForm> {
     use crate::config::value::{
-        Address, FilePath, HeadSize, Location, Network, Origin, PassedHeader, Period, RewritePrefix, Seconds,
-        SecretSource, UpstreamUrl,
+        Address, BodySize, CostHeader, FilePath, HeadSize, Location, Network, Origin, PackPrice,
+        PassedHeader, Period, RewritePrefix, SchemaName, Seconds, SecretSource, UnitBytes, UnitWord,
+        UpstreamUrl,
     };
     fn form<T: FromScalar>() -> TextForm {
         let Form::Text { pattern, .. } = T::FORM else { panic!("not a text form") };
@@ -132,22 +151,29 @@ fn text_forms() -> Vec<TextForm> {
     }
     vec![
         form::<Address>(),
+        form::<BodySize>(),
+        form::<CostHeader>(),
         form::<FilePath>(),
         form::<HeadSize>(),
         form::<Location>(),
         form::<Network>(),
         form::<Origin>(),
+        form::<PackPrice>(),
         form::<PassedHeader>(),
         form::<Period>(),
         form::<RewritePrefix>(),
+        form::<SchemaName>(),
         form::<Seconds>(),
         form::<SecretSource>(),
+        form::<UnitBytes>(),
+        form::<UnitWord>(),
         form::<UpstreamUrl>(),
         form::<Name>(),
         form::<l402_lightning::MilliSat>(),
         form::<l402_paywall::HostPattern>(),
         form::<l402_paywall::PathPattern>(),
         form::<l402_paywall::Rate>(),
+        form::<l402_paywall::meter::JsonPath>(),
     ]
 }
 
@@ -162,6 +188,8 @@ proptest! {
             "[/~*.a-z0-9_-]{1,12}",
             "(file:|\\$\\{)[a-zA-Z_/]{0,8}\\}?",
             "[a-zA-Z-]{1,16}",
+            "[lL]402-[cC]ost",
+            "[a-z_.0-9]{1,12}",
             "[^\\n\\r]{0,12}",
         ]
     ) {

@@ -115,19 +115,48 @@ impl FromScalar for HeadSize {
     };
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        let (number, unit) = number_and_unit(text).ok_or_else(|| Self::malformed(text))?;
-        let per_unit: u64 = match unit {
-            "B" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            _ => return Err(Self::malformed(text)),
-        };
+        let bytes = bytes(text).ok_or_else(|| Self::malformed(text))?;
         // A credential alone may have 8 KiB (wire contract, section 2).
-        let bytes = number.checked_mul(per_unit).filter(|bytes| (8 << 10..=16 << 20).contains(bytes));
-        bytes.and_then(|bytes| usize::try_from(bytes).ok()).map(Self).ok_or_else(|| Fault::OutOfRange {
+        within(bytes, 8 << 10, 16 << 20).map(Self).ok_or_else(|| Fault::OutOfRange {
             text: text.to_owned(),
             least: "8KiB",
             most: "16MiB",
+        })
+    }
+}
+
+/// The size of a body that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct BodySize(pub(in crate::config) usize);
+
+impl FromScalar for BodySize {
+    const FORM: Form = HeadSize::FORM;
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let bytes = bytes(text).ok_or_else(|| Self::malformed(text))?;
+        // Answers are rows of the ledger; larger ones would make it a file store.
+        within(bytes, 1, 1 << 20).map(Self).ok_or_else(|| Fault::OutOfRange {
+            text: text.to_owned(),
+            least: "1B",
+            most: "1MiB",
+        })
+    }
+}
+
+/// How many bytes one unit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct UnitBytes(pub(in crate::config) u64);
+
+impl FromScalar for UnitBytes {
+    const FORM: Form = HeadSize::FORM;
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let bytes = bytes(text).ok_or_else(|| Self::malformed(text))?;
+        let is_unit = |bytes: &u64| (1..=1 << 30).contains(bytes);
+        Some(bytes).filter(is_unit).map(Self).ok_or_else(|| Fault::OutOfRange {
+            text: text.to_owned(),
+            least: "1B",
+            most: "1024MiB",
         })
     }
 }
@@ -175,6 +204,22 @@ fn secs_per(unit: &str) -> Option<u64> {
     }
 }
 
+/// `64KiB` in bytes; the most that can be counted where it is more than that.
+fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = number_and_unit(text)?;
+    let per_unit: u64 = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    Some(number.saturating_mul(per_unit))
+}
+
+fn within(bytes: u64, least: u64, most: u64) -> Option<usize> {
+    usize::try_from(bytes).ok().filter(|_| (least..=most).contains(&bytes))
+}
+
 /// `64KiB` to 64 and `KiB`.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -183,7 +228,7 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 }
 
 /// A whole number in its one spelling: digits, no sign, no leading zero.
-fn whole(text: &str) -> Option<u64> {
+pub(super) fn whole(text: &str) -> Option<u64> {
     let canonical = text == "0" || !text.starts_with('0');
     (canonical && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
@@ -217,6 +262,13 @@ mod tests {
         assert_eq!(HeadSize::parse("16MiB").expect("a size").0, 16_777_216);
         for text in ["64", "64KB", "64 KiB", "7KiB", "17MiB", "0B", "KiB", "18446744073709551615MiB"] {
             assert!(HeadSize::parse(text).is_err(), "{text}");
+        }
+        for text in ["1B", "64KiB", "1MiB"] {
+            assert!(BodySize::parse(text).is_ok() && UnitBytes::parse(text).is_ok(), "{text}");
+        }
+        assert_eq!(UnitBytes::parse("1024MiB").expect("the largest").0, 1 << 30);
+        for text in ["0B", "2048MiB", "1024", "1kB", "-1B", "18446744073709551615MiB"] {
+            assert!(BodySize::parse(text).is_err() && UnitBytes::parse(text).is_err(), "{text}");
         }
         assert_eq!(Rate::parse("30/min").expect("a rate"), Rate { count: 30, period_secs: 60 });
         assert_eq!(Rate::parse("2/day").expect("a rate"), Rate { count: 2, period_secs: 86_400 });

@@ -203,6 +203,26 @@ impl FromScalar for Location {
     }
 }
 
+/// The name of a schema in a database, as it needs no quotes there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct SchemaName(pub(in crate::config) String);
+
+impl FromScalar for SchemaName {
+    // https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS: at most 63 bytes.
+    const FORM: Form = Form::Text {
+        what: "1 to 63 of `a-z`, `0-9` and `_`, the first no digit; `pg_` is PostgreSQL's own",
+        pattern: "^[a-z_][a-z0-9_]{0,62}$",
+        units: &[],
+    };
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let is_letter = |b: u8| b.is_ascii_lowercase() || b == b'_';
+        let begins = text.bytes().next().is_some_and(is_letter) && !text.starts_with("pg_");
+        let is_name = begins && text.len() <= 63 && text.bytes().all(|b| is_letter(b) || b.is_ascii_digit());
+        if is_name { Ok(Self(text.to_owned())) } else { Err(Self::malformed(text)) }
+    }
+}
+
 /// Names of the seller's own with text values, in file order.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Pairs {

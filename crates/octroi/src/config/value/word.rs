@@ -7,7 +7,11 @@ use crate::config::{
 use http::Method;
 use l402::UnknownCaveats;
 use l402_lightning::{Network, Proof};
-use l402_paywall::{AccessMode, PathOddities};
+use l402_paywall::{
+    AccessMode, PathOddities,
+    ledger::Abandoned,
+    meter::{Charge, Direction},
+};
 
 /// Which host name a request carries to the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,7 @@ pub(in crate::config) enum Backend {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct BitcoinNetwork(pub(in crate::config) Network);
 
-/// Where the ledger is.
+/// Where the ledger is, if a word says it all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum LedgerKind {
     Sqlite,
@@ -93,6 +97,9 @@ word!(UnknownCaveats { "skip" => Self::Skip, "refuse" => Self::Refuse });
 word!(HostHeader { "keep" => Self::Keep, "upstream" => Self::Upstream });
 word!(UpstreamProtocol { "http1" => Self::Http1, "h2" => Self::H2 });
 word!(Proof { "preimage" => Self::Preimage, "settled" => Self::Settled });
+word!(Charge { "release" => Self::Release, "keep" => Self::Keep });
+word!(Abandoned { "release" => Self::Release, "charge" => Self::Charge });
+word!(Direction { "response" => Self::Response, "request" => Self::Request, "both" => Self::Both });
 word!(LedgerKind { "sqlite" => Self::Sqlite });
 word!(BitcoinNetwork {
     "mainnet" => Self(Network::Mainnet),
@@ -181,6 +188,9 @@ mod tests {
         no_misspelling_is_read::<Proof>();
         no_misspelling_is_read::<BitcoinNetwork>();
         no_misspelling_is_read::<LedgerKind>();
+        no_misspelling_is_read::<Charge>();
+        no_misspelling_is_read::<Abandoned>();
+        no_misspelling_is_read::<Direction>();
         no_misspelling_is_read::<Method>();
         no_misspelling_is_read::<PathOddity>();
     }

@@ -1,0 +1,36 @@
+//! The ledger, as the gateway would find it at its next start.
+
+use crate::{
+    config::{Config, LedgerChoice},
+    start::{LedgerError, ledger_file},
+};
+use l402_paywall::StoreError;
+use std::{fs, io, os::unix::fs::MetadataExt as _};
+
+/// What is found, in words. The file is not opened: opening it brings it to this version's schema, after which an older
+/// version that may still be running could not start again.
+pub(super) fn look(config: &Config) -> Result<String, LedgerError> {
+    match &config.ledger {
+        LedgerChoice::Sqlite => look_at_file(config),
+        LedgerChoice::Postgres(_) => Err(LedgerError::NoPostgres),
+    }
+}
+
+fn look_at_file(config: &Config) -> Result<String, LedgerError> {
+    let path = ledger_file(&config.data_dir);
+    let metadata = match fs::metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(format!("{} is made on first start", path.display()));
+        }
+        Err(error) => return Err(StoreError::Open { path, reason: error.to_string() }.into()),
+    };
+    let mode = metadata.mode() & 0o7777;
+    if !metadata.is_file() {
+        Err(StoreError::Foreign(path).into())
+    } else if mode & 0o077 != 0 {
+        Err(StoreError::LaxMode { path, mode }.into())
+    } else {
+        Ok(format!("{}; whether it holds is told by `octroi ledger check`", path.display()))
+    }
+}

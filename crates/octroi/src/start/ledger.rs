@@ -1,0 +1,88 @@
+//! The store that the config names: balances on one side, settlements on the other, one database behind both.
+
+use super::keys::{KeysError, make_folder};
+use crate::config::{Config, LedgerChoice};
+use l402_paywall::{SettlementStore, StoreError, ledger::Ledger};
+use l402_store_sqlite::SqliteStore;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The file in the data folder.
+const LEDGER_FILE: &str = "ledger.sqlite";
+
+/// The one store of a gateway, by what it is used for.
+#[derive(Clone)]
+pub struct Stores {
+    /// What was paid.
+    pub settlements: Arc<dyn SettlementStore>,
+    /// What was bought and spent.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+/// Why the ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data folder cannot be made.
+    #[error(transparent)]
+    Folder(#[from] KeysError),
+    /// Nothing was ever written down.
+    #[error("there is no ledger at {} yet", .0.display())]
+    Missing(PathBuf),
+    /// The config names a store that this program was built without.
+    #[error("this build has no Postgres store")]
+    NoPostgres,
+}
+
+impl LedgerError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Store(error) => error.hint().to_owned(),
+            Self::Folder(error) => error.hint(),
+            Self::Missing(_) => "the gateway makes it at its first start; check `data_dir`".to_owned(),
+            Self::NoPostgres => "set `ledger: sqlite`".to_owned(),
+        }
+    }
+}
+
+/// Opens the store of a gateway that starts; makes it where there is none.
+pub fn open_stores(config: &Config) -> Result<Stores, LedgerError> {
+    match &config.ledger {
+        LedgerChoice::Sqlite => {
+            // With the keys in a secret nothing has made it yet.
+            make_folder(&config.data_dir)?;
+            Ok(both_sides(SqliteStore::open(&ledger_file(&config.data_dir))?))
+        }
+        LedgerChoice::Postgres(_) => Err(LedgerError::NoPostgres),
+    }
+}
+
+/// Opens the store beside a gateway that may be running; makes nothing.
+pub fn open_ledger_beside(config: &Config) -> Result<Arc<dyn Ledger>, LedgerError> {
+    match &config.ledger {
+        LedgerChoice::Sqlite => {
+            let path = ledger_file(&config.data_dir);
+            if !path.exists() {
+                return Err(LedgerError::Missing(path));
+            }
+            Ok(both_sides(SqliteStore::open_beside(&path)?).ledger)
+        }
+        LedgerChoice::Postgres(_) => Err(LedgerError::NoPostgres),
+    }
+}
+
+/// Where the ledger of a gateway that runs alone is.
+pub fn ledger_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(LEDGER_FILE)
+}
+
+/// One store by both of its names.
+fn both_sides<S: SettlementStore + Ledger + 'static>(store: S) -> Stores {
+    let store = Arc::new(store);
+    Stores { settlements: Arc::clone(&store) as Arc<dyn SettlementStore>, ledger: store }
+}

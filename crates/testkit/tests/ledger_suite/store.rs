@@ -1,0 +1,237 @@
+//! A small store around the state machine, which can be told to make one mistake.
+
+use crate::slips::Slip;
+use l402::TokenId;
+use l402_lightning::BoxFuture;
+use l402_paywall::{
+    StoreError,
+    ledger::{
+        Account, AccountKey, Audit, Book, Breach, Changes, ClaimRecord, ClaimState, Effect, Ending, Entry,
+        EntryKind, Handle, Holding, Ledger, Operation, Owner, Reservation, ReservationId, Revocations,
+        TokenRecord, Units,
+    },
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+use testkit::ledger::LedgerRig;
+
+/// The ledger, as a rig.
+pub(crate) struct Drawer(Arc<SlippingLedger>);
+
+pub(crate) struct SlippingLedger {
+    slip: Option<Slip>,
+    rows: Mutex<Rows>,
+    /// For a slip: the rows before the last step.
+    earlier: Mutex<Rows>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Rows {
+    pub(crate) accounts: BTreeMap<AccountKey, Account>,
+    pub(crate) open: BTreeMap<ReservationId, Reservation>,
+    pub(crate) ended: BTreeMap<ReservationId, Ending>,
+    pub(crate) revoked: Vec<TokenId>,
+    pub(crate) claims: BTreeMap<[u8; 32], ClaimRecord>,
+    pub(crate) journal: Vec<Entry>,
+}
+
+impl Drawer {
+    pub(crate) fn new(slip: Option<Slip>) -> Self {
+        Self(Arc::new(SlippingLedger { slip, rows: Mutex::default(), earlier: Mutex::default() }))
+    }
+}
+
+impl LedgerRig for Drawer {
+    fn ledger(&self, _: usize) -> Arc<dyn Ledger> {
+        self.0.clone()
+    }
+
+    fn reopen(&self) -> BoxFuture<'_, ()> {
+        if self.0.slips(Slip::LosesTheLastStep) {
+            *self.0.rows.lock().unwrap() = self.0.earlier.lock().unwrap().clone();
+        }
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl SlippingLedger {
+    fn slips(&self, slip: Slip) -> bool {
+        self.slip == Some(slip)
+    }
+
+    fn step(&self, mut operation: Operation, at: u64) -> Result<Effect, StoreError> {
+        let mut rows = self.rows.lock().unwrap();
+        if self.slips(Slip::LosesTheLastStep) {
+            *self.earlier.lock().unwrap() = rows.clone();
+        }
+        if let Some(slip) = self.slip {
+            slip.before(&mut operation, &mut rows)?;
+        }
+        let mut book = Book::default();
+        if self.slips(Slip::ForgetsEndings)
+            && let Some(id) = operation.needs().reservation
+        {
+            book.load_reservation(id, rows.open.get(&id).cloned(), None);
+        }
+        rows.load(&mut book, &operation);
+        let mut effect = book.apply(&operation, at).map_err(StoreError::Book)?;
+        let mut changes = book.take_changes();
+        if let Some(slip) = self.slip {
+            slip.after(&operation, &rows, &mut effect, &mut changes);
+        }
+        rows.write(changes);
+        Ok(effect)
+    }
+}
+
+impl Rows {
+    pub(crate) fn root_of(&self, token_id: TokenId) -> Option<AccountKey> {
+        let is_own = |account: &Account| matches!(&account.owner, Owner::Purchase { token_id: own, .. } if *own == token_id);
+        self.accounts.iter().find(|(_, account)| is_own(account)).map(|(key, _)| *key)
+    }
+
+    fn load(&self, book: &mut Book, operation: &Operation) {
+        let mut needs = operation.needs();
+        if let Some(token_id) = needs.token {
+            let account = self.root_of(token_id);
+            let revoked_at = self.revoked.contains(&token_id).then_some(0);
+            book.load_token(token_id, TokenRecord { revoked_at, account });
+            needs.accounts.extend(account);
+        }
+        for key in needs.accounts {
+            book.load_account(key, self.accounts.get(&key).cloned());
+        }
+        if let Some(id) = needs.reservation {
+            book.load_reservation(id, self.open.get(&id).cloned(), self.ended.get(&id).copied());
+        }
+        if let Some(key) = needs.claim {
+            book.load_claim(key, self.claims.get(&key).cloned());
+        }
+    }
+
+    fn write(&mut self, changes: Changes) {
+        for (key, account) in changes.accounts {
+            put(&mut self.accounts, key, account);
+        }
+        for (id, reservation) in changes.open {
+            put(&mut self.open, id, reservation);
+        }
+        for (key, claim) in changes.claims {
+            put(&mut self.claims, key, claim);
+        }
+        self.revoked.extend(changes.tokens.into_iter().map(|(id, _)| id));
+        for entry in &changes.journal {
+            if let (EntryKind::Ended { handle, .. }, Some(ending)) = (&entry.kind, entry.ending()) {
+                self.ended.insert(handle.id, ending);
+            }
+        }
+        self.journal.extend(changes.journal);
+    }
+
+    fn holding(&self, token_id: TokenId) -> Option<Holding> {
+        let root = self.root_of(token_id)?;
+        let open = self.open.values().filter(|reservation| reservation.handle.accounts[0] == root);
+        let caps = self.accounts.iter().filter(|(_, account)| account.owner == Owner::Cap(root));
+        Some(Holding {
+            account: self.accounts[&root].clone(),
+            open: open.cloned().collect(),
+            caps: caps.map(|(key, account)| (*key, account.clone())).collect(),
+        })
+    }
+
+    /// Counts and adds up; of what can be wrong it only sees the plainest.
+    fn audit(&self) -> Audit {
+        let mut audit = Audit { open: self.open.len() as u64, ..Audit::default() };
+        for (key, account) in &self.accounts {
+            if !account.is_balanced() {
+                audit.breaches.push(Breach::Unbalanced(*key));
+            }
+            if matches!(account.owner, Owner::Cap(_)) {
+                audit.caps += 1;
+                continue;
+            }
+            audit.purchases += 1;
+            audit.totals.credited += u128::from(account.credited.get());
+            audit.totals.debited += u128::from(account.debited.get());
+            audit.totals.balance += u128::from(account.balance.get());
+            audit.totals.reserved += u128::from(account.reserved.get());
+            audit.totals.owed += u128::from(account.owed.get());
+        }
+        audit
+    }
+}
+
+fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, key: K, row: Option<V>) {
+    match row {
+        Some(row) => rows.insert(key, row),
+        None => rows.remove(&key),
+    };
+}
+
+fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, StoreError>> {
+    Box::pin(std::future::ready(Ok(value)))
+}
+
+impl Ledger for SlippingLedger {
+    fn apply(&self, operation: Operation, at: u64) -> BoxFuture<'static, Result<Effect, StoreError>> {
+        Box::pin(std::future::ready(self.step(operation, at)))
+    }
+
+    fn overdue(&self, now: u64, max: usize) -> BoxFuture<'_, Result<Vec<Handle>, StoreError>> {
+        let mut rows = self.rows.lock().unwrap();
+        let keeps_in_flight = !self.slips(Slip::SweepsClaimsInFlight);
+        rows.claims.retain(|_, claim| {
+            claim.expires_at > now || (keeps_in_flight && claim.state == ClaimState::InFlight)
+        });
+        let patience = u64::from(self.slips(Slip::SweepsLate));
+        let due = |reservation: &&Reservation| reservation.deadline + patience <= now;
+        let mut overdue: Vec<_> = rows.open.values().filter(due).collect();
+        overdue.sort_by_key(|reservation| reservation.deadline);
+        if self.slips(Slip::SweepsTheNewestFirst) {
+            overdue.reverse();
+        }
+        let max = if self.slips(Slip::SweepsWithoutLimit) { usize::MAX } else { max };
+        ready(overdue.into_iter().map(|reservation| reservation.handle.clone()).take(max).collect())
+    }
+
+    fn revoked_since(&self, mark: u64) -> BoxFuture<'_, Result<Revocations, StoreError>> {
+        let rows = self.rows.lock().unwrap();
+        let known = if self.slips(Slip::TellsAllRevocations) { 0 } else { usize::try_from(mark).unwrap() };
+        ready(Revocations { mark: rows.revoked.len() as u64, tokens: rows.revoked[known..].to_vec() })
+    }
+
+    fn holding(&self, token_id: TokenId) -> BoxFuture<'_, Result<Option<Holding>, StoreError>> {
+        let holding = self.rows.lock().unwrap().holding(token_id);
+        if holding.is_none() && self.slips(Slip::KnowsEverybody) {
+            let owner = Owner::Purchase { token_id, service: "weather".try_into().unwrap() };
+            let account = Account::opened(owner, Units::ZERO);
+            return ready(Some(Holding { account, open: Vec::new(), caps: Vec::new() }));
+        }
+        ready(holding)
+    }
+
+    fn journal(&self, after: u64, max: usize) -> BoxFuture<'_, Result<Vec<(u64, Entry)>, StoreError>> {
+        let after = if self.slips(Slip::JournalStartsAnew) && after > 10 { 0 } else { after };
+        let mut lines: Vec<_> = (1..).zip(self.rows.lock().unwrap().journal.iter().cloned()).collect();
+        lines.retain(|(line, _)| *line > after);
+        if self.slips(Slip::JournalRunsBackwards) {
+            lines.reverse();
+        }
+        lines.truncate(max);
+        ready(lines)
+    }
+
+    fn check_invariants(&self) -> BoxFuture<'_, Result<Audit, StoreError>> {
+        let mut audit = self.rows.lock().unwrap().audit();
+        if self.slips(Slip::AddsUpIn64Bits) {
+            audit.totals.credited = audit.totals.credited.min(u128::from(u64::MAX >> 1));
+        }
+        ready(audit)
+    }
+
+    fn fault(&self) -> Option<StoreError> {
+        None
+    }
+}
