@@ -60,6 +60,26 @@ e2e-lnbits:
     e2e/lnbits/run
     e2e/lnbits/run --old
 
+# The Postgres store against Debian's PostgreSQL, which it starts by itself (installs it when missing).
+e2e-postgres:
+    stores/postgres/run
+
+# SIGKILL at random instants under metered load; an outside observer keeps the books.
+e2e-crash *ARGS:
+    e2e/crash/run {{ARGS}}
+
+# A thousand parallel requests on a hundred units, again and again.
+e2e-overspend *ARGS:
+    e2e/overspend/run {{ARGS}}
+
+# The OpenAI client library streams through a metered route.
+e2e-openai:
+    e2e/openai/run
+
+# Seeded worlds of gateways on one ledger; SIM_SEED replays one, SIM_SEEDS sets how many.
+sim:
+    cargo test -p testkit --test simulation -- --nocapture
+
 # Fuzzes every target for so many seconds each (nightly toolchain; installs cargo-fuzz when missing).
 fuzz SECONDS="30":
     cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
@@ -85,6 +105,10 @@ bench-routes:
 # Start-up with a million settled invoices.
 bench-settled:
     benches/settled/run
+
+# Metered requests over flat-rate ones; what they add; flat-rate with the ledger held.
+bench-metered:
+    benches/metered/run
 
 # Challenges with a real lnd over lnd's own rate; requests with the node down over up.
 bench-lnd:

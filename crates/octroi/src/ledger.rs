@@ -52,6 +52,9 @@ impl Keeper {
                 }
             });
             if kept.is_ok() && turn.is_multiple_of(SWEEP_TURNS) {
+                kept = self.ledger.forget_claims(unix_secs()).await;
+            }
+            if kept.is_ok() && turn.is_multiple_of(SWEEP_TURNS) {
                 kept = self.sweep(unix_secs()).await.map(|ended| {
                     if ended > 0 {
                         tracing::warn!(

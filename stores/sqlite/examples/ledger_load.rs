@@ -1,8 +1,9 @@
 //! Load on the ledger: metered requests, each one reservation and one settlement, on random ones of many accounts.
 //!
-//! `ledger_load FOLDER [--accounts N] [--open N] [--callers N] [--seconds N] [--threads N] [--check]` makes a ledger in
-//! FOLDER with that many accounts and open reservations, if it has fewer, and prints how long it takes to open, what the
-//! disk syncs, and what the ledger does. With `--seconds 0` it only fills and opens; `--check` looks at the invariants.
+//! `ledger_load FOLDER [--accounts N] [--active N] [--open N] [--callers N] [--seconds N] [--threads N] [--check]` makes a
+//! ledger in FOLDER with that many accounts and open reservations, if it has fewer, and prints how long it takes to open,
+//! what the disk syncs, and what the ledger does. Requests draw on all accounts alike, or on those that were bought last
+//! (`--active`). With `--seconds 0` it only fills and opens; `--check` looks at the invariants.
 
 #![expect(
     clippy::expect_used,
@@ -17,6 +18,7 @@ use l402_store_sqlite::SqliteStore;
 use rusqlite::{Connection, params};
 use std::{
     fs::File,
+    ops::Range,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
@@ -33,6 +35,8 @@ const FAR: u64 = 1 << 40;
 struct Load {
     folder: PathBuf,
     accounts: u64,
+    /// How many of them are used, the last ones.
+    active: u64,
     open: u64,
     callers: u64,
     seconds: u64,
@@ -69,9 +73,11 @@ impl Load {
             let at = arguments.iter().position(|argument| argument == name);
             at.map_or(usual, |at| arguments.get(at + 1).and_then(|n| n.parse().ok()).expect("a number"))
         };
+        let accounts = number("--accounts", 10_000);
         Self {
             folder: arguments.first().expect("the folder to use").into(),
-            accounts: number("--accounts", 10_000),
+            accounts,
+            active: number("--active", accounts).min(accounts),
             open: number("--open", 0),
             callers: number("--callers", 64),
             seconds: number("--seconds", 5),
@@ -84,8 +90,9 @@ impl Load {
 /// Straight into the tables, because ten million purchases one by one would take their time; indexes come last.
 fn fill_accounts(path: &Path, wanted: u64) {
     let mut connection = Connection::open(path).expect("a database");
-    let there: i64 =
-        connection.query_row("SELECT count(*) FROM account", [], |row| row.get(0)).expect("a count");
+    let there: i64 = connection
+        .query_row("SELECT coalesce(max(id), 0) FROM account", [], |row| row.get(0))
+        .expect("a count");
     let there = there.unsigned_abs();
     if there >= wanted {
         return;
@@ -160,11 +167,12 @@ fn open_and_ask(path: &Path) {
 fn run(path: &Path, load: &Load) {
     let store = Arc::new(SqliteStore::open(path).expect("a store"));
     let (before, begun) = (lines(path), commits(path));
+    let accounts = load.accounts - load.active..load.accounts;
     let start = Instant::now();
     let until = start + Duration::from_secs(load.seconds);
     let mut times: Vec<u32> = runtime(load.threads).block_on(async {
         let callers: Vec<_> = (0..load.callers)
-            .map(|caller| tokio::spawn(call(Arc::clone(&store), caller, load.accounts, until)))
+            .map(|caller| tokio::spawn(call(Arc::clone(&store), caller, accounts.clone(), until)))
             .collect();
         let mut times = Vec::new();
         for caller in callers {
@@ -188,9 +196,10 @@ fn run(path: &Path, load: &Load) {
     #[expect(clippy::cast_precision_loss, reason = "for the terminal")]
     let rate = |count: u64| count as f64 / seconds;
     println!(
-        "{} callers, {} accounts: {:.0} operations/s ({:.0} requests/s), {:.0} commits/s; \
+        "{} callers, {} of {} accounts: {:.0} operations/s ({:.0} requests/s), {:.0} commits/s; \
          p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms",
         load.callers,
+        load.active,
         load.accounts,
         rate(times.len() as u64),
         rate(lines(path) - before),
@@ -202,13 +211,13 @@ fn run(path: &Path, load: &Load) {
 }
 
 /// One request after the other; how long each step took, in microseconds.
-async fn call(store: Arc<SqliteStore>, caller: u64, accounts: u64, until: Instant) -> Vec<u32> {
+async fn call(store: Arc<SqliteStore>, caller: u64, accounts: Range<u64>, until: Instant) -> Vec<u32> {
     let mut times = Vec::new();
     let mut number = mixed(caller);
     let micros = |since: Instant| u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
     while Instant::now() < until {
         number = mixed(number);
-        let reserve = reserve(number % accounts);
+        let reserve = reserve(accounts.start + number % (accounts.end - accounts.start));
         let handle = reserve.handle();
         let (start, now) = (Instant::now(), seconds_now());
         let reserved = store.apply(Operation::Reserve(reserve), now).await.expect("written");

@@ -16,10 +16,15 @@ impl Ledger for SqliteStore {
         self.writer.step(operation, at)
     }
 
-    fn overdue(&self, now: u64, max: usize) -> BoxFuture<'_, Result<Vec<Handle>, StoreError>> {
+    fn overdue(&self, until: u64, max: usize) -> BoxFuture<'_, Result<Vec<Handle>, StoreError>> {
+        let read = self.pool.read(|connection| reads::overdue(connection, until, max));
+        Box::pin(std::future::ready(read))
+    }
+
+    fn forget_claims(&self, now: u64) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             while self.writer.forget(now).await? == FORGOTTEN_MAX {}
-            self.pool.read(|connection| reads::overdue(connection, now, max))
+            Ok(())
         })
     }
 

@@ -167,12 +167,18 @@ impl Ledger for MemoryLedger {
         Box::pin(std::future::ready(effect))
     }
 
-    fn overdue(&self, now: u64, max: usize) -> BoxFuture<'_, Result<Vec<Handle>, StoreError>> {
-        let mut rows = self.rows();
-        rows.claims.retain(|_, claim| claim.state == ClaimState::InFlight || claim.expires_at > now);
-        let overdue = rows.open.values().filter(|reservation| reservation.deadline <= now);
-        let handles = overdue.map(|reservation| reservation.handle.clone()).take(max).collect();
+    fn overdue(&self, until: u64, max: usize) -> BoxFuture<'_, Result<Vec<Handle>, StoreError>> {
+        let rows = self.rows();
+        let mut overdue: Vec<_> = rows.open.values().filter(|open| open.deadline <= until).collect();
+        overdue.sort_by_key(|open| (open.deadline, open.handle.id));
+        let handles = overdue.into_iter().map(|open| open.handle.clone()).take(max).collect();
         Box::pin(std::future::ready(Ok(handles)))
+    }
+
+    fn forget_claims(&self, now: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        let keeps = |claim: &ClaimRecord| claim.state == ClaimState::InFlight || claim.expires_at > now;
+        self.rows().claims.retain(|_, claim| keeps(claim));
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn revoked_since(&self, mark: u64) -> BoxFuture<'_, Result<Revocations, StoreError>> {

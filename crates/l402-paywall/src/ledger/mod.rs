@@ -32,9 +32,12 @@ pub trait Ledger: Send + Sync {
     /// be asked for again.
     fn apply(&self, operation: Operation, at: u64) -> BoxFuture<'static, Result<Effect, StoreError>>;
 
-    /// At most `max` open reservations whose deadline is `now` (Unix seconds) or earlier, the oldest first. Forgets claims
-    /// that have expired by then.
-    fn overdue(&self, now: u64, max: usize) -> BoxFuture<'_, Result<Vec<Handle>, StoreError>>;
+    /// At most `max` open reservations whose deadline is `until` (Unix seconds) or earlier, those with the earliest deadlines
+    /// first.
+    fn overdue(&self, until: u64, max: usize) -> BoxFuture<'_, Result<Vec<Handle>, StoreError>>;
+
+    /// Forgets the answers of claims that have expired by `now` (Unix seconds). Those of requests under way stay.
+    fn forget_claims(&self, now: u64) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Tokens that were revoked after `mark`, by whomever; 0 is the beginning.
     fn revoked_since(&self, mark: u64) -> BoxFuture<'_, Result<Revocations, StoreError>>;

@@ -14,7 +14,7 @@ use l402_lightning::MilliSat;
 use std::{collections::HashMap, sync::Arc};
 
 /// Ten bitcoin. No API call costs more, and a slip of the unit is caught before a buyer meets it.
-const PRICE_MAX: MilliSat = MilliSat::from_msat(1_000_000_000_000);
+pub(super) const PRICE_MAX: MilliSat = MilliSat::from_msat(1_000_000_000_000);
 
 /// Conditions that the gateway mints itself.
 const RESERVED_CONSTRAINTS: [&str; 3] = ["capabilities", "valid_until", "units"];

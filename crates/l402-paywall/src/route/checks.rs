@@ -1,6 +1,6 @@
 //! What can be wrong with a meter.
 
-use super::Rule;
+use super::{Rule, build::PRICE_MAX};
 use crate::{
     ledger::Units,
     meter::{CostRule, Pack},
@@ -76,6 +76,11 @@ fn pack_problems(packs: &[Pack], needed: Units) -> Vec<(&'static str, ProblemKin
             found.push(("pack", ProblemKind::EmptyPack));
         } else if pack.units < needed {
             found.push(("pack", ProblemKind::PackTooSmall { pack: pack.units, needed }));
+        }
+        // The first one has the price of the service or the route, which is looked at there. The mint sells nothing for
+        // nothing.
+        if index > 0 && pack.price > PRICE_MAX {
+            found.push(("packs", ProblemKind::AbsurdPrice { max: PRICE_MAX }));
         }
         if packs.iter().take(index).any(|earlier| earlier.name == pack.name) {
             found.push(("packs", ProblemKind::DuplicatePack(pack.name.clone())));

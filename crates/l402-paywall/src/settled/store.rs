@@ -106,18 +106,20 @@ impl StoreError {
     /// What the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Open { .. } => "check `data_dir`, who owns it and whether the disk is full",
-            Self::Foreign(_) => "move the file away, or name another `data_dir`",
+            Self::Open { .. } => {
+                "check what `ledger` and `data_dir` name, who may use it and whether the disk is full"
+            }
+            Self::Foreign(_) => "move it away, or name another `data_dir` or schema",
             Self::Newer { .. } => "run the version that wrote it, or a newer one",
             Self::LaxMode { .. } => "chmod 600 the file",
-            Self::Damaged(_) | Self::Read(_) => "restore the file from a backup; keep the damaged one",
+            Self::Damaged(_) | Self::Read(_) => "restore the ledger from a backup; keep the damaged one",
             Self::Write(_) => "free space or mend the disk, then restart the gateway",
             Self::Book(_) => {
                 "run `octroi ledger check`; restore the ledger from a backup if it finds something"
             }
             Self::Unreachable(_) => "look whether the database server runs and takes connections",
             Self::InUse(_) => "one gateway has one `data_dir`; several share a ledger on Postgres",
-            Self::Range => "this file cannot be real; restore it from a backup",
+            Self::Range => "these numbers cannot be real; restore the ledger from a backup",
         }
     }
 }

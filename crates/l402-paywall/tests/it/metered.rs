@@ -382,6 +382,10 @@ impl Ledger for Broken {
         Self::fail()
     }
 
+    fn forget_claims(&self, _: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        Self::fail()
+    }
+
     fn revoked_since(&self, _: u64) -> BoxFuture<'_, Result<Revocations, StoreError>> {
         Self::fail()
     }

@@ -1,8 +1,9 @@
 //! The store that the config names: balances on one side, settlements on the other, one database behind both.
 
 use super::keys::{KeysError, make_folder};
-use crate::config::{Config, LedgerChoice};
+use crate::config::{Config, LedgerChoice, PostgresLedger};
 use l402_paywall::{SettlementStore, StoreError, ledger::Ledger};
+use l402_store_postgres::PostgresStore;
 use l402_store_sqlite::SqliteStore;
 use std::{
     path::{Path, PathBuf},
@@ -33,9 +34,6 @@ pub enum LedgerError {
     /// Nothing was ever written down.
     #[error("there is no ledger at {} yet", .0.display())]
     Missing(PathBuf),
-    /// The config names a store that this program was built without.
-    #[error("this build has no Postgres store")]
-    NoPostgres,
 }
 
 impl LedgerError {
@@ -45,7 +43,6 @@ impl LedgerError {
             Self::Store(error) => error.hint().to_owned(),
             Self::Folder(error) => error.hint(),
             Self::Missing(_) => "the gateway makes it at its first start; check `data_dir`".to_owned(),
-            Self::NoPostgres => "set `ledger: sqlite`".to_owned(),
         }
     }
 }
@@ -58,7 +55,7 @@ pub fn open_stores(config: &Config) -> Result<Stores, LedgerError> {
             make_folder(&config.data_dir)?;
             Ok(both_sides(SqliteStore::open(&ledger_file(&config.data_dir))?))
         }
-        LedgerChoice::Postgres(_) => Err(LedgerError::NoPostgres),
+        LedgerChoice::Postgres(server) => Ok(both_sides(connect(server)?)),
     }
 }
 
@@ -72,8 +69,13 @@ pub fn open_ledger_beside(config: &Config) -> Result<Arc<dyn Ledger>, LedgerErro
             }
             Ok(both_sides(SqliteStore::open_beside(&path)?).ledger)
         }
-        LedgerChoice::Postgres(_) => Err(LedgerError::NoPostgres),
+        LedgerChoice::Postgres(server) => Ok(both_sides(connect(server)?).ledger),
     }
+}
+
+/// Waits for the server, 20 seconds at most.
+fn connect(server: &PostgresLedger) -> Result<PostgresStore, StoreError> {
+    PostgresStore::open(&server.url, &server.schema)
 }
 
 /// Where the ledger of a gateway that runs alone is.

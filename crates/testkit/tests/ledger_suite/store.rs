@@ -179,12 +179,16 @@ impl Ledger for SlippingLedger {
         Box::pin(std::future::ready(self.step(operation, at)))
     }
 
-    fn overdue(&self, now: u64, max: usize) -> BoxFuture<'_, Result<Vec<Handle>, StoreError>> {
-        let mut rows = self.rows.lock().unwrap();
+    fn forget_claims(&self, now: u64) -> BoxFuture<'_, Result<(), StoreError>> {
         let keeps_in_flight = !self.slips(Slip::SweepsClaimsInFlight);
-        rows.claims.retain(|_, claim| {
+        self.rows.lock().unwrap().claims.retain(|_, claim| {
             claim.expires_at > now || (keeps_in_flight && claim.state == ClaimState::InFlight)
         });
+        ready(())
+    }
+
+    fn overdue(&self, now: u64, max: usize) -> BoxFuture<'_, Result<Vec<Handle>, StoreError>> {
+        let rows = self.rows.lock().unwrap();
         let patience = u64::from(self.slips(Slip::SweepsLate));
         let due = |reservation: &&Reservation| reservation.deadline + patience <= now;
         let mut overdue: Vec<_> = rows.open.values().filter(due).collect();

@@ -50,8 +50,8 @@ pub(crate) enum Habit {
     ChargesFailures,
     /// Hands a stream on while more is being set aside for it.
     StreamsAhead,
-    /// Sweeps what will be overdue one day.
-    SweepsTheFuture,
+    /// Forgets answers whose time will be over one day.
+    ForgetsTheFuture,
 }
 
 /// A request with a token that verifies.
@@ -123,10 +123,11 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, request: Request, client: Clien
     gateway.finish(&request, outcome, held, &client).await;
 }
 
-/// Ends reservations whose deadline has passed.
+/// Ends reservations whose deadline has passed, and forgets answers whose time is over.
 pub(crate) async fn sweep(gateway: Arc<Gateway>) {
-    let ahead_secs = if gateway.habit == Habit::SweepsTheFuture { u64::MAX >> 2 } else { 0 };
-    let Ok(handles) = gateway.ledger.overdue(gateway.now() + ahead_secs, SWEPT_MAX).await else { return };
+    let ahead_secs = if gateway.habit == Habit::ForgetsTheFuture { u64::MAX >> 2 } else { 0 };
+    let _ = gateway.ledger.forget_claims(gateway.now() + ahead_secs).await; // the next sweep asks again
+    let Ok(handles) = gateway.ledger.overdue(gateway.now(), SWEPT_MAX).await else { return };
     for handle in handles {
         gateway.insist(Operation::Expire { handle, rule: gateway.rule }).await;
     }

@@ -95,7 +95,7 @@ fn gateways_with_a_bad_habit_are_found() {
         Habit::ServesWhatHasExpired,
         Habit::ChargesFailures,
         Habit::StreamsAhead,
-        Habit::SweepsTheFuture,
+        Habit::ForgetsTheFuture,
     ];
     let found = |habit| (1..=SEEDS_HABIT).find_map(|seed| Some((seed, play(seed, habit, false).err()?.why)));
     for habit in habits {

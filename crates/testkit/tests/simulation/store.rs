@@ -194,6 +194,10 @@ impl Ledger for Wire {
         self.store.ledger.overdue(now, max)
     }
 
+    fn forget_claims(&self, now: u64) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.store.ledger.forget_claims(now)
+    }
+
     fn revoked_since(&self, mark: u64) -> BoxFuture<'_, Result<Revocations, StoreError>> {
         self.store.ledger.revoked_since(mark)
     }

@@ -144,9 +144,9 @@ fn an_answer_is_kept_for_the_same_request_until_it_expires() {
     assert_eq!(apply(&store, request(2, 2)), Ok(Effect::Claimed(Claimed::Differs)));
     assert_eq!(sums(&store), [20, 1, 19, 0, 0]);
     // The sweep forgets it; before that it does not count either.
-    assert_eq!(wait(store.overdue(NOW + 599, 10)), Ok(vec![]));
+    assert_eq!(wait(store.forget_claims(NOW + 599)), Ok(()));
     assert!(matches!(apply(&store, request(2, 2)), Ok(Effect::Claimed(Claimed::Differs))));
-    assert_eq!(wait(store.overdue(NOW + 600, 10)), Ok(vec![]));
+    assert_eq!(wait(store.forget_claims(NOW + 600)), Ok(()));
     let claims = rusqlite::Connection::open(&path).expect("a database");
     let claims = claims.query_row("SELECT count(*) FROM claim", [], |row| row.get::<_, i64>(0));
     assert_eq!(claims, Ok(0));

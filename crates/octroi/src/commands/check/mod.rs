@@ -70,7 +70,7 @@ impl Report<'_> {
             Ok(found) => self.good("keys", found),
             Err(fault) => self.bad("keys", &fault, fault.hint()),
         }
-        match ledger::look(config) {
+        match ledger::look(config, offline) {
             Ok(found) => self.good("ledger", found),
             Err(fault) => self.bad("ledger", &fault, fault.hint()),
         }
