@@ -2,19 +2,19 @@
 
 use crate::address::{Address, Enclosed};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::HeaderValue;
 use l402_lightning::{OpenError, Secret, Settings};
 use l402_tls::{Trust, TrustError};
 use rustls::ClientConfig;
 use std::io::{self, Write as _};
-use tonic::metadata::{Ascii, MetadataValue};
 
 /// The macaroon, in hex, as gRPC metadata: from the setting `macaroon` or the `lndconnect://` URI.
-pub(crate) fn macaroon(settings: &Settings, enclosed: &Enclosed) -> Result<MetadataValue<Ascii>, OpenError> {
+pub(crate) fn macaroon(settings: &Settings, enclosed: &Enclosed) -> Result<HeaderValue, OpenError> {
     let secret: Secret = match &enclosed.macaroon {
         Some(macaroon) => macaroon.clone(),
         None => settings.required_secret("macaroon")?,
     };
-    let mut value = MetadataValue::try_from(secret.to_hex().as_str()).map_err(|_| OpenError::Form {
+    let mut value = HeaderValue::try_from(secret.to_hex().as_str()).map_err(|_| OpenError::Form {
         setting: "macaroon",
         expected: "a macaroon, binary or in hexadecimal",
     })?;

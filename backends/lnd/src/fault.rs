@@ -2,11 +2,9 @@
 //!
 //! lnd says no with words: nearly every refusal has the same code, so the words are what is looked at.
 
-use crate::{line::NoLine, messages::Method};
+use crate::messages::Method;
 use l402_lightning::{InvoicerError, UntrustedText};
 use l402_node_http::Fault;
-use l402_tls::is_certificate_fault;
-use std::error::Error;
 use tonic::{Code, Status};
 
 /// Why there is no answer to a call.
@@ -39,31 +37,11 @@ pub(crate) const STARTING: &[&str] = &[
 ];
 /// Words about a node that goes away.
 const ENDING: &[&str] = &["shutting down", "server exiting", "transport is closing"];
-/// How tonic words its own status for an answer that is not gRPC's.
-const NOT_GRPC: &str = "grpc-status header missing";
 
 impl CallError {
-    /// What a status means; it may be lnd's, or say what happened on the way.
+    /// What it means that a call ended with this status.
     pub(crate) fn of_status(status: &Status) -> Self {
-        if is_certificate_fault(status) {
-            return Fault::Certificate.into();
-        }
-        let mut cause = status.source();
-        let was_local = cause.is_some();
-        while let Some(error) = cause {
-            if let Some(NoLine::NotHttp2) = error.downcast_ref() {
-                return Fault::Garbled("HTTP/2 (is this the port of lnd's gRPC interface?)").into();
-            }
-            if error.is::<NoLine>() {
-                return Fault::NotConnected.into();
-            }
-            cause = error.source();
-        }
         match status.code() {
-            _ if was_local => Fault::Cut.into(),
-            Code::Unknown | Code::Unimplemented if status.message().starts_with(NOT_GRPC) => {
-                Fault::Garbled("gRPC status").into()
-            }
             Code::Unavailable | Code::Cancelled => Fault::Cut.into(),
             Code::DeadlineExceeded => Fault::Timeout.into(),
             Code::OutOfRange => Fault::TooLarge.into(),
@@ -173,11 +151,6 @@ mod tests {
             (Code::ResourceExhausted, "", InvoicerError::Overloaded),
             (Code::Unauthenticated, "", InvoicerError::Unauthorized),
             (Code::Internal, "Missing response message.", InvoicerError::Garbled { field: "gRPC message" }),
-            (
-                Code::Unimplemented,
-                "grpc-status header missing, mapped from HTTP status code 404",
-                InvoicerError::Garbled { field: "gRPC status" },
-            ),
         ] {
             assert_eq!(meaning(code, message), error, "{code:?}");
         }

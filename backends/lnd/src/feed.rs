@@ -20,6 +20,9 @@ const PAGE_INVOICES: u64 = 500;
 /// How long to wait for a node's very first settlement before its records are read a second time: lnd does not say when
 /// it has begun to listen, so the first one may slip through between the reading and the listening.
 const FIRST_SETTLEMENT_WAIT: Duration = Duration::from_mins(1);
+/// More invoices than lnd will ever have, and less than what its databases count to. lnd tells of each new invoice as
+/// well, which would wake two processes for every one that is sold; one who knows so many is told of none.
+const ALL_KNOWN: u64 = 1 << 62;
 
 /// The settlements after a cursor.
 pub(crate) struct Feed {
@@ -118,7 +121,7 @@ impl Feed {
 impl News {
     /// What lnd tells after the settlement `last`; `sure_until`: up to where it was told before.
     fn after(node: &Node, last: u64, sure_until: u64) -> Self {
-        let question = InvoiceSubscription { settle_index: last };
+        let question = InvoiceSubscription { add_index: ALL_KNOWN, settle_index: last };
         Self { invoices: node.listen(&SUBSCRIBE_INVOICES, &question), sure_until }
     }
 

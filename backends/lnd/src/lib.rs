@@ -11,12 +11,15 @@
 //! - Every call has a deadline, every answer a largest size, and every field that is used is looked at.
 
 mod address;
+mod call;
 mod channel;
 mod credential;
 mod fault;
 mod feed;
 mod invoicer;
 mod line;
+mod lines;
+mod link;
 mod messages;
 mod payer;
 mod rest;

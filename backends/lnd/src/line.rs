@@ -1,7 +1,6 @@
-//! The line to lnd: TCP, and TLS that pins its certificate, which tonic's own cannot.
+//! The line to lnd: TCP, and TLS that pins its certificate.
 
 use crate::address::Address;
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -42,11 +41,6 @@ impl Target {
         };
         Some(Self { host: address.host, port: address.port, tls })
     }
-
-    /// Whether there is no TLS on the line.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.tls.is_none()
-    }
 }
 
 /// Why there is no line.
@@ -69,8 +63,8 @@ pub(crate) trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
 
 /// Makes a line.
-pub(crate) async fn connect(target: Arc<Target>) -> Result<TokioIo<Box<dyn Line>>, NoLine> {
-    timeout(CONNECT_TIMEOUT, line(&target)).await.unwrap_or(Err(NoLine::Timeout)).map(TokioIo::new)
+pub(crate) async fn connect(target: &Target) -> Result<Box<dyn Line>, NoLine> {
+    timeout(CONNECT_TIMEOUT, line(target)).await.unwrap_or(Err(NoLine::Timeout))
 }
 
 async fn line(target: &Target) -> Result<Box<dyn Line>, NoLine> {

@@ -165,6 +165,9 @@ pub(crate) struct InvoiceList {
 /// `lnrpc.InvoiceSubscription`.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(crate) struct InvoiceSubscription {
+    /// New invoices up to this one are not told; 0: all are.
+    #[prost(uint64, tag = "1")]
+    pub(crate) add_index: u64,
     /// Settlements after this one are told again; 0: none is.
     #[prost(uint64, tag = "2")]
     pub(crate) settle_index: u64,

@@ -55,6 +55,7 @@ fn state(record: &PurchaseRecord, now: u64) -> &'static str {
         Stage::Intended => "unresolved",
         Stage::Paid(paid) => match paid.standing {
             Standing::Refused { .. } => "refused",
+            Standing::Spent { .. } => "spent",
             Standing::Untried | Standing::Accepted if record.has_expired(now) => "expired",
             Standing::Accepted => "accepted",
             Standing::Untried => "untried",

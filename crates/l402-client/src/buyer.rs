@@ -165,11 +165,13 @@ impl Buyer {
         if demand::has_own_credential(visit.headers()) {
             return Err(FetchError::OwnCredential);
         }
-        if let Some(shown) = &demand.shown
-            && shown.scope.covers(&demand.scope)
-            && !self.is_renewable(shown)
-        {
-            return Err(self.refused(shown.clone()).await?);
+        if let Some(shown) = demand.shown.clone().filter(|shown| shown.scope.covers(&demand.scope)) {
+            if is_used_up(&shown) {
+                let spent = shown.with_standing(Standing::Spent { at: (self.clock)() });
+                self.with_vault(move |vault| vault.write(&spent)).await?;
+            } else if !self.is_renewable(&shown) {
+                return Err(self.refused(shown).await?);
+            }
         }
         let (token, receipt) = self.obtain(visit.named(), &demand).await?;
         match self.ask(&mut visit, request.elsewhere, Show::This(Box::new(token.clone()))).await? {
@@ -294,6 +296,12 @@ impl Buyer {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
+}
+
+/// Whether a token that was refused had units and has served before: then they are used up, and that is no breach of what
+/// was sold.
+fn is_used_up(shown: &PurchaseRecord) -> bool {
+    shown.is_metered() && shown.paid().is_some_and(|paid| paid.standing == Standing::Accepted)
 }
 
 /// Whether the server has no challenge to give just now: too many asked for one.

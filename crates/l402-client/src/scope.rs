@@ -69,6 +69,13 @@ pub fn valid_until(token: &MacaroonRef<'_>) -> Option<u64> {
         .min()
 }
 
+/// Whether the seller wrote a number of units into the token: that is its first caveat, because holders can only append.
+pub(crate) fn is_metered(token: &MacaroonRef<'_>) -> bool {
+    conditions(token)
+        .next()
+        .is_some_and(|(condition, value)| condition.ends_with("_units") && canonical_u64(value).is_some())
+}
+
 fn conditions<'a>(token: &MacaroonRef<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
     token.caveats().filter_map(|caveat| std::str::from_utf8(caveat.identifier).ok()?.split_once('='))
 }

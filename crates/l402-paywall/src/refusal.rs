@@ -46,10 +46,8 @@ pub enum Refusal {
     /// Another request had the same `Idempotency-Key`.
     #[error("this `Idempotency-Key` belongs to another request")]
     KeyReused,
-    /// The same request was served and charged before, and its answer was too large to keep.
-    #[error(
-        "this request was served before, and its answer was too large to keep; use another `Idempotency-Key`"
-    )]
+    /// The same request was charged before, and its answer was too large to keep or did not end.
+    #[error("this request was charged before, and its answer was not kept: it was too large, or did not end")]
     AnswerNotKept,
     /// The `Idempotency-Key` cannot be one.
     #[error("an `Idempotency-Key` is one line of 1 to 255 printable ASCII characters")]
@@ -67,7 +65,7 @@ pub enum Refusal {
     #[error("no such pack is sold here")]
     UnknownPack,
     /// The ledger cannot be asked.
-    #[error("the balance cannot be looked up: {0}")]
+    #[error("the balance cannot be looked up at the moment")]
     Ledger(StoreError),
     /// A challenge was due and could not be made.
     #[error(transparent)]

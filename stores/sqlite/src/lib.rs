@@ -56,10 +56,19 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file for a gateway, or makes it where there is none; its folder has to exist. Only its owner can read it
     /// then, and one that others can read is refused. So is one that another gateway has open
-    /// ([`StoreError::InUse`]): a file beside it, ending in `.lock`, is locked as long as this is.
+    /// ([`StoreError::InUse`]): a file beside it, ending in `.lock`, is locked as long as this is. That one stays, and where
+    /// it is there without the ledger, none is made ([`StoreError::Gone`]).
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let was_there = Lock::was_taken(path);
         let lock = Lock::take(path)?;
-        let writing = file::open(path)?;
+        if was_there && !path.exists() {
+            return Err(StoreError::Gone(path.to_owned()));
+        }
+        let writing = file::open(path).inspect_err(|_| {
+            if !path.exists() {
+                Lock::forget(path); // there is nothing yet that could be gone
+            }
+        })?;
         let writer = Writer::start(path, writing)?;
         Ok(Self { pool: Arc::new(Pool::new(path)), writer, _lock: Some(lock) })
     }

@@ -15,6 +15,11 @@ use std::{
 pub(super) struct Lock(File);
 
 impl Lock {
+    /// Whether a gateway has ever had this ledger open.
+    pub(super) fn was_taken(path: &Path) -> bool {
+        beside(path, ".lock").exists()
+    }
+
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         let failed =
             |error: &io::Error| StoreError::Open { path: path.to_owned(), reason: error.to_string() };
@@ -26,6 +31,11 @@ impl Lock {
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(failed(&error)),
         }
+    }
+
+    /// Leaves no trace: the ledger was never made.
+    pub(super) fn forget(path: &Path) {
+        let _ = std::fs::remove_file(beside(path, ".lock")); // whoever cannot remove it is told that it is there
     }
 }
 

@@ -1,13 +1,13 @@
 //! lnd as the node that pays: what its router's answers mean for the money, whichever way they travel.
 //!
 //! Rules:
-//! - A payment is asked for once, over a connection made for it: if there is none, nothing was asked.
+//! - A payment is asked for once, over a connection made for it: if there is none, nothing was asked. (One that is kept
+//!   may have died unseen.)
 //! - "Nothing was paid" is said where lnd says so: by a payment that failed, by a refusal that it makes before it begins,
 //!   or by not knowing the payment when it is asked by hash. Everything else leaves the outcome unknown.
 //! - Every call has a deadline.
 
 mod grpc;
-mod link;
 mod messages;
 mod refusal;
 

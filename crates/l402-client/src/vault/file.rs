@@ -65,6 +65,8 @@ struct PaidFile {
     accepted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spent_at: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,7 +118,11 @@ pub(super) fn write(record: &PurchaseRecord) -> Zeroizing<Vec<u8>> {
             accepted: paid.standing == Standing::Accepted,
             refused_at: match paid.standing {
                 Standing::Refused { at } => Some(at),
-                Standing::Untried | Standing::Accepted => None,
+                Standing::Untried | Standing::Accepted | Standing::Spent { .. } => None,
+            },
+            spent_at: match paid.standing {
+                Standing::Spent { at } => Some(at),
+                Standing::Untried | Standing::Accepted | Standing::Refused { .. } => None,
             },
         }),
     };
@@ -162,10 +168,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<PurchaseRecord, RecordError> {
         if preimage.payment_hash() != record.payment_hash {
             return Err(RecordError::Preimage);
         }
-        let standing = match paid.refused_at {
-            Some(at) => Standing::Refused { at },
-            None if paid.accepted => Standing::Accepted,
-            None => Standing::Untried,
+        let standing = match (paid.refused_at, paid.spent_at) {
+            (Some(at), _) => Standing::Refused { at },
+            (None, Some(at)) => Standing::Spent { at },
+            (None, None) if paid.accepted => Standing::Accepted,
+            (None, None) => Standing::Untried,
         };
         let fee = paid.fee_msat.map(MilliSat::from_msat);
         record.stage = Stage::Paid(PaidToken { preimage, fee, paid_at: paid.paid_at, standing });

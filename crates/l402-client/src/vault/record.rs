@@ -69,6 +69,12 @@ pub enum Standing {
     Untried,
     /// It opened what it was bought for at least once.
     Accepted,
+    /// The units that it was sold with are used up, as far as the seller says. It is not presented any more, and another
+    /// one may be bought.
+    Spent {
+        /// When, in unix seconds.
+        at: u64,
+    },
     /// It was refused although it had not expired. Nothing is bought in its place until a person says so.
     Refused {
         /// When, in unix seconds.
@@ -95,10 +101,16 @@ impl PurchaseRecord {
         }
     }
 
-    /// Whether the token can be presented: paid, never refused, not past its own expiry.
+    /// Whether the token was sold with a number of units, which its uses take from.
+    pub fn is_metered(&self) -> bool {
+        scope::is_metered(&self.token.view())
+    }
+
+    /// Whether the token can be presented: paid, never refused, not used up, not past its own expiry.
     pub fn is_usable(&self, now: u64) -> bool {
-        self.paid().is_some_and(|paid| !matches!(paid.standing, Standing::Refused { .. }))
-            && !self.has_expired(now)
+        let is_over =
+            |paid: &PaidToken| matches!(paid.standing, Standing::Refused { .. } | Standing::Spent { .. });
+        self.paid().is_some_and(|paid| !is_over(paid)) && !self.has_expired(now)
     }
 
     /// Whether the token was paid for, not refused, and had ended by `when` by its own word.

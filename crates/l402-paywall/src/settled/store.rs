@@ -97,6 +97,9 @@ pub enum StoreError {
     /// The database server does not answer; what was sent to it may or may not have happened.
     #[error("the ledger cannot be reached: {0}")]
     Unreachable(String),
+    /// The file is gone, although it was there once.
+    #[error("{} is gone", .0.display())]
+    Gone(PathBuf),
     /// Another process has it open.
     #[error("{} is in use by another gateway", .0.display())]
     InUse(PathBuf),
@@ -118,6 +121,10 @@ impl StoreError {
                 "run `octroi ledger check`; restore the ledger from a backup if it finds something"
             }
             Self::Unreachable(_) => "look whether the database server runs and takes connections",
+            Self::Gone(_) => {
+                "restore it from a backup: without it every token sold by the unit is worth its whole pack again; to start anew all \
+                 the same, remove the file of the same name that ends in `.lock`"
+            }
             Self::InUse(_) => "one gateway has one `data_dir`; several share a ledger on Postgres",
             Self::Range => "these numbers cannot be real; restore the ledger from a backup",
         }

@@ -30,8 +30,8 @@ section! {
         packs: List<PackSection> = Absent("only the one"), "[{ name: large, pack: 1000, price: 80 sat }]";
         /// What a request costs: a number of units, or a section that says where the number is found.
         cost: Cost = Required, "1";
-        /// What a request costs when the upstream failed before the first byte of its answer (not reached, not in time,
-        /// 5xx): nothing (`release`), or what was measured (`keep`).
+        /// What a request costs when the upstream failed before the first byte of its answer (no answer, not in time, 5xx):
+        /// nothing (`release`), or what was measured (`keep`). What never reached the upstream costs nothing.
         on_error: Charge = Default("release"), "keep";
         /// The same when the upstream answered 4xx.
         on_client_error: Charge = Default("keep"), "release";

@@ -130,6 +130,12 @@ impl Ticket {
         self.admission().and_then(|admission| admission.tab()).map_or(Units::ZERO, Tab::reserved)
     }
 
+    /// How many bytes of what has come of the answer are not covered by what is set aside.
+    pub(super) fn uncovered_bytes(&self) -> usize {
+        let bytes = |count: &Count| count.gauge.uncovered(self.progress().bytes(), self.reserved());
+        self.count.as_ref().map_or(0, |count| usize::try_from(bytes(count)).unwrap_or(usize::MAX))
+    }
+
     /// More is set aside.
     pub(super) fn note_extended(&mut self, total: Units) {
         if let Some(tab) = self.admission_mut().and_then(|admission| admission.tab_mut()) {
@@ -181,6 +187,11 @@ impl Ticket {
             Outcome::Cut { .. } | Outcome::UpstreamFailed { .. } => Ended::Cut,
             Outcome::ClientGone { .. } | Outcome::Exhausted { .. } | Outcome::NotSent => Ended::Aborted,
         };
-        count.gauge.usage(self.progress().bytes(), self.elapsed(), ended)
+        let usage = count.gauge.usage(self.progress().bytes(), self.elapsed(), ended);
+        match (usage, outcome) {
+            // What was not covered did not pass.
+            (Usage::Known(units), Outcome::Exhausted { .. }) => Usage::Known(units.min(self.reserved())),
+            (usage, _) => usage,
+        }
     }
 }

@@ -129,12 +129,8 @@ impl Forward<'_> {
         };
         let is_open = ticket.admission().is_some_and(|admission| admission.tab().is_some());
         let tells_at_end = is_open && self.takes_trailers;
-        let copy = idempotency.filter(|_| is_open).map(|settings| {
-            let mut kept = head.headers.clone();
-            headers::strip_response(&mut kept);
-            Copy::of(head.status, &kept, settings.answer_bytes_max)
-        });
-        Some(Delivery { closing, tells_at_end, farewell, copy })
+        let keeps = idempotency.filter(|_| is_open);
+        Some(Delivery { closing, tells_at_end, farewell, keeps, copy: None })
     }
 
     /// Hands a metered answer to the client: its end, or where there is no body its head, waits for the charge.
@@ -171,10 +167,15 @@ impl Forward<'_> {
         let granted = switches && tunnel::is_granted(&response);
         let upstream_side = granted.then(|| hyper::upgrade::on(&mut response));
         let (mut head, body) = response.into_parts();
-        let metered = self.count_head(&mut head, &mut ticket);
+        let mut metered = self.count_head(&mut head, &mut ticket);
         headers::strip_response(&mut head.headers);
         if let Some(admission) = ticket.admission() {
             self.snapshot.gate.dress_reply(admission, &mut head.headers);
+        }
+        if let Some(delivery) = &mut metered
+            && let Some(settings) = delivery.keeps
+        {
+            delivery.copy = Some(Copy::of(head.status, &head.headers, settings.answer_bytes_max));
         }
         head.extensions.clear();
         head.version = Version::HTTP_11; // the listener writes its own

@@ -17,6 +17,7 @@ use l402_lightning::BoxFuture;
 use l402_paywall::{
     Outcome,
     ledger::Units,
+    meter::Idempotency,
     metering::{Bill, Closing, Extended, TabError},
 };
 use std::{
@@ -66,6 +67,10 @@ enum Step {
         closing: Closing,
         is_exhausted: bool,
     },
+    /// The token is spent, and the client remains to be told.
+    Leaving {
+        has_waited: bool,
+    },
     /// The balance remains to be told.
     Telling,
     Ended,
@@ -78,7 +83,9 @@ pub(super) struct Delivery {
     /// Whether the client can be told balance and cost behind the body.
     pub(super) tells_at_end: bool,
     pub(super) farewell: Farewell,
-    /// Where the answer is to be kept.
+    /// Whether the answer is to be kept.
+    pub(super) keeps: Option<Idempotency>,
+    /// The answer so far, where it is to be kept.
     pub(super) copy: Option<Copy>,
 }
 
@@ -110,7 +117,7 @@ pub(super) async fn settle_first(
 
 impl MeteredBody {
     pub(super) fn new(upstream: UpstreamBody, delivery: Delivery) -> Self {
-        let Delivery { closing, tells_at_end, farewell, copy } = delivery;
+        let Delivery { closing, tells_at_end, farewell, keeps: _, copy } = delivery;
         Self { upstream, step: Step::Passing, held: None, closing, tick: None, tells_at_end, farewell, copy }
     }
 
@@ -149,7 +156,7 @@ impl MeteredBody {
                         Err(error) => return self.fail(&error),
                     }
                     if self.upstream.ticket_mut().units_to_add(Ahead::Nothing).is_some() {
-                        self.held = None;
+                        self.keep_what_is_covered();
                         self.close(true);
                     } else if let Some(frame) = self.held.take() {
                         return Poll::Ready(Some(Ok(frame)));
@@ -160,14 +167,19 @@ impl MeteredBody {
                     if let Err(error) = ready!(closing.as_mut().poll(cx)) {
                         return self.fail(&error);
                     }
-                    self.step = Step::Telling;
-                    if is_exhausted {
-                        return self.say_farewell();
-                    }
+                    self.step =
+                        if is_exhausted { Step::Leaving { has_waited: false } } else { Step::Telling };
                     if let Some(frame) = self.held.take() {
                         return Poll::Ready(Some(Ok(self.told_with(frame))));
                     }
                 }
+                // What passed last goes out before the connection breaks.
+                Step::Leaving { has_waited: has_waited @ false } => {
+                    *has_waited = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Step::Leaving { has_waited: true } => return self.say_farewell(),
                 Step::Telling => {
                     self.step = Step::Ended;
                     let trailers = self.trailers();
@@ -198,6 +210,14 @@ impl MeteredBody {
             return None;
         }
         Some(frame)
+    }
+
+    /// Of what is held back, the bytes that are paid for may still pass.
+    fn keep_what_is_covered(&mut self) {
+        let uncovered = self.upstream.ticket_mut().uncovered_bytes();
+        let data = self.held.take().and_then(|frame| frame.into_data().ok());
+        let covered = data.map(|mut data| data.split_to(data.len().saturating_sub(uncovered)));
+        self.held = covered.filter(|data| !data.is_empty()).map(Frame::data);
     }
 
     fn extend(&mut self, total: Units) {
@@ -234,6 +254,7 @@ impl MeteredBody {
             "the token's units ran out in the middle of an answer"
         );
         self.upstream.break_off();
+        self.step = Step::Telling;
         match self.farewell {
             Farewell::Event => Poll::Ready(Some(Ok(Frame::data(meter::exhausted_event())))),
             Farewell::Grpc => {
@@ -255,7 +276,7 @@ impl MeteredBody {
         let mut trailers = match frame.into_trailers() {
             Ok(trailers) => trailers,
             Err(data) => {
-                if !self.tells_at_end {
+                if matches!(self.step, Step::Telling) && !self.tells_at_end {
                     self.step = Step::Ended;
                 }
                 return data;

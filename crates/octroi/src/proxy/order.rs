@@ -67,10 +67,13 @@ async fn order(
     {
         let body = payload.read(settings.request_bytes_max, deadline).await?;
         let content_type = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let host = head.headers.get(header::HOST).map(HeaderValue::as_bytes);
+        let host = host.or(head.uri.authority().map(|authority| authority.as_str().as_bytes()));
+        let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let target = [host.unwrap_or_default(), path.as_bytes()].concat();
         claim = Some(Claim {
             key: meter::claim_key(account, key),
-            request: meter::request_digest(head.method.as_str(), target, content_type, &body),
+            request: meter::request_digest(head.method.as_str(), &target, content_type, &body),
             expires_at: worker.shared.clock.now().unix.saturating_add(settings.keep_secs),
         });
     }

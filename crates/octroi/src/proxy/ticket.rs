@@ -9,7 +9,7 @@ use super::{
 use crate::telemetry::Record;
 use http::{Method, Request, Uri};
 use hyper::body::Incoming;
-use l402_paywall::{Admission, Answer, Outcome};
+use l402_paywall::{Admission, Answer, Outcome, Refusal};
 use std::{
     net::IpAddr,
     rc::Rc,
@@ -101,13 +101,17 @@ impl Ticket {
         self.is_told = true;
         let status = answer.response.status().as_u16();
         let refusal = &answer.refusal;
-        if status >= 500 {
+        if let Refusal::Ledger(error) = refusal {
+            // Clients are not told what of ours is broken.
+            tracing::warn!(request = self.request_id, reason = refusal.reason(), "{refusal}: {error}");
+        } else if status >= 500 {
             tracing::warn!(request = self.request_id, reason = refusal.reason(), "{refusal}");
         }
         let outcome = self.as_sent(Outcome::UpstreamFailed { status });
         drop(self.close(outcome, None)); // on its way; the answer does not depend on it
         let receipt = self.admission.take().map(|admission| admission.settle(outcome));
         let record = Record {
+            token_id: receipt.as_ref().and_then(|receipt| receipt.token_id),
             bill: receipt.and_then(|receipt| receipt.bill),
             status,
             reason: refusal.reason(),

@@ -16,7 +16,7 @@ use l402_paywall::{Gate, GateParts, KeyFile, KeyRing, Mint, RouteTable};
 use std::sync::Arc;
 
 /// No request lasts longer than `timeouts.whole`, and then its bill still has to reach the ledger.
-const HOLD_MARGIN_SECS: u64 = 60;
+const HOLD_MARGIN_SECS: u64 = 15;
 
 /// Builds the engine of one configuration. The limits of `previous` go on counting.
 pub fn build_gate(

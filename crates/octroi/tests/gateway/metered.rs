@@ -265,8 +265,18 @@ async fn no_byte_passes_that_is_not_paid_for() {
     assert_eq!(shop.balance(&purse).await, 200);
     // The rest does not pay for another one: it breaks off, and what passed is charged.
     let mut caller = Caller::http1(shop.stage.address()).await;
-    let begun = caller.send(paid("/x", &purse.credential())).await.expect("a head");
-    assert!(Reply::read(begun).await.is_err(), "a visible end");
+    let mut begun = caller.send(paid("/x", &purse.credential())).await.expect("a head").into_body();
+    let mut passed = 0;
+    let end = loop {
+        match soon(begun.frame()).await {
+            Some(Ok(frame)) => passed += frame.data_ref().map_or(0, Bytes::len),
+            end => break end,
+        }
+    };
+    assert!(
+        matches!(end, Some(Err(_))) && passed == 2_000,
+        "a visible end after what was paid for: {passed}"
+    );
     assert_eq!(shop.balance(&purse).await, 0);
     assert_eq!(shop.get(&purse).await.status, 402);
 }
@@ -335,6 +345,10 @@ async fn a_request_that_is_repeated_with_its_key_is_charged_once() {
     let first = ask("one", "order").await;
     let again = ask("one", "order").await;
     assert_eq!((first.status, &first.body), (again.status, &again.body));
+    assert_eq!(first.header("cache-control"), Some("private"));
+    for name in ["cache-control", "l402-balance", "content-type"] {
+        assert_eq!(first.header(name), again.header(name), "{name}");
+    }
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!((upstream.count(), shop.balance(&purse).await), (1, 9));
     let other = ask("one", "another order").await;

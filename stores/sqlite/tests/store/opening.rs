@@ -175,6 +175,8 @@ fn a_log_whose_file_is_gone_is_not_taken_for_the_log_of_a_new_one() {
     fs::copy(&log, &aside).expect("a log");
     drop(store);
     fs::remove_file(&path).expect("removed");
+    // As a version without the lock would have left it.
+    fs::remove_file(folder.path().join("ledger.sqlite.lock")).expect("removed");
     fs::rename(&aside, &log).expect("put back");
     assert!(matches!(refusal(&path), StoreError::Damaged(_)));
     assert!(!path.exists() && log.exists());

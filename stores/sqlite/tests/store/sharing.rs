@@ -32,6 +32,21 @@ fn a_second_gateway_is_refused_until_the_first_has_gone() {
     assert_eq!(sums(&open(&path)), [20, 0, 20, 0, 0]);
 }
 
+/// With a new one, every token that was sold by the unit would be worth its whole pack again.
+#[test]
+fn a_ledger_that_is_gone_is_not_made_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = ledger(&folder);
+    drop(open(&path));
+    fs::remove_file(&path).expect("removed");
+    for _ in 0..2 {
+        assert_eq!(SqliteStore::open(&path).expect_err("gone"), StoreError::Gone(path.clone()));
+    }
+    assert!(!path.exists());
+    fs::remove_file(folder.path().join("ledger.sqlite.lock")).expect("removed");
+    drop(open(&path));
+}
+
 #[test]
 fn a_command_beside_makes_no_file() {
     let folder = tempfile::tempdir().expect("a folder");

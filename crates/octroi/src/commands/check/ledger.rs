@@ -33,6 +33,9 @@ fn look_at_file(config: &Config) -> Result<String, LedgerError> {
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if path.with_extension("sqlite.lock").exists() {
+                return Err(StoreError::Gone(path).into());
+            }
             return Ok(format!("{} is made on first start", path.display()));
         }
         Err(error) => return Err(StoreError::Open { path, reason: error.to_string() }.into()),

@@ -40,11 +40,11 @@ pub(in crate::proxy) fn claim_key(account: AccountKey, key: IdempotencyKey<'_>) 
 /// A digest of what makes a request the same: `target` is everything that says where it goes.
 pub(in crate::proxy) fn request_digest(
     method: &str,
-    target: &str,
+    target: &[u8],
     content_type: &[u8],
     body: &[u8],
 ) -> [u8; 32] {
-    digest(&[b"octroi/request/v1", method.as_bytes(), target.as_bytes(), content_type, body])
+    digest(&[b"octroi/request/v1", method.as_bytes(), target, content_type, body])
 }
 
 /// Each part behind its length, so that no two lists of parts are the same bytes.
@@ -98,7 +98,7 @@ mod tests {
             other in ("[A-Z]{0,2}", "[/a]{0,2}", "[a/]{0,2}", "[/aA]{0,2}"),
         ) {
             let digest = |(method, target, content_type, body): &(String, String, String, String)| {
-                request_digest(method, target, content_type.as_bytes(), body.as_bytes())
+                request_digest(method, target.as_bytes(), content_type.as_bytes(), body.as_bytes())
             };
             prop_assert_eq!(digest(&one) == digest(&other), one == other);
         }

@@ -165,6 +165,13 @@ impl Gauge {
         }
     }
 
+    /// How many bytes of the answer have been received that `reserved` units do not cover.
+    pub(in crate::proxy) fn uncovered(&self, sent: u64, reserved: Units) -> u64 {
+        let Measure::Bytes { of, per_unit, received } = &self.measure else { return 0 };
+        let used = if *of == Direction::Both { sent.saturating_add(*received) } else { *received };
+        used.saturating_sub(reserved.get().saturating_mul(*per_unit)).min(*received)
+    }
+
     /// Whether nothing that may still pass changes what the request costs.
     pub(in crate::proxy) fn is_known_at_head(&self) -> bool {
         matches!(self.measure, Measure::Decided(_))
