@@ -97,6 +97,10 @@ class Octroi:
         """`octroi check`."""
         return run([str(self.binary), "check", "--config", str(self._config)], self.folder, {})
 
+    def ledger_check(self) -> Ran:
+        """What `octroi ledger check` says beside the running gateway."""
+        return run([str(self.binary), "ledger", "check", "--config", str(self._config)], self.folder, {})
+
     def get(self, path: str, authorization: str | None = None) -> Answer:
         """A request to the public listener."""
         return get(self.port, path, authorization)

@@ -54,6 +54,11 @@ class Ground:
         """A paid service with the upstream behind it, as a line of the config."""
         return f'{{ name: {name}, path: {path}, upstream: "{self.upstream.url}", price: {price}, valid_for: 1h }}'
 
+    def metered_service(self) -> str:
+        """A service that is sold in packs of two requests."""
+        meter = "{ unit: request, pack: 2, cost: 1 }"
+        return f'{{ name: packs, path: /packs/, upstream: "{self.upstream.url}", price: {PRICE_SAT} sat, meter: {meter} }}'
+
     def shop(self, **settings: object) -> Shop:
         """A shop that is paid on the seller's lnd with nothing but its invoice.macaroon, unless said otherwise."""
         node = self.seller

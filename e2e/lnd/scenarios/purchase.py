@@ -9,7 +9,8 @@ from .ground import PRICE_SAT, Ground
 def buyers_pay_the_gateway_over_grpc_and_rest(ground: Ground) -> None:
     """Each buys once, and comes again without paying."""
     checks = ground.checks
-    octroi = ground.octroi("purchase", ground.shop())
+    services = (ground.service(), ground.metered_service())
+    octroi = ground.octroi("purchase", ground.shop(services=services))
     octroi.start()
     looked = octroi.check()
     checks.check("`octroi check` finds nothing wrong", looked.code == 0, looked.text())
@@ -19,6 +20,7 @@ def buyers_pay_the_gateway_over_grpc_and_rest(ground: Ground) -> None:
     wallets = {"gRPC": grpc_wallet(ground.buyer, macaroon), "REST": rest_wallet(ground.buyer, macaroon)}
     for door, wallet in wallets.items():
         _buys_once(ground, octroi, door, wallet)
+    _sells_packs(ground, octroi, wallets["gRPC"])
     _keeps_secrets(ground, octroi)
     checks.equal("SIGTERM ends the gateway with 0", octroi.stop(), 0)
 
@@ -42,6 +44,22 @@ def _buys_once(ground: Ground, octroi: Octroi, door: str, wallet: str) -> None:
     checks.check(f"{door}: again, the same body", same, (again.code, again.err))
     checks.equal(f"{door}: without a payment", len(ground.buyer.payments()), paid + len(payments))
     ground.saw(f"bought in {first.secs:.2f} s, again in {again.secs:.2f} s")
+
+
+def _sells_packs(ground: Ground, octroi: Octroi, wallet: str) -> None:
+    """A pack of two is paid for over the channel once, and once more when it is used up."""
+    checks = ground.checks
+    buyer = ground.l402("buyer-packs", wallet)
+    paid = len(ground.buyer.payments())
+    payments = []
+    for _ in range(3):
+        got = buyer.get(octroi.url("/packs/x"))
+        whole = got.code == 0 and got.out == ground.upstream.body("/packs/x")
+        checks.check("a metered body is the upstream's", whole, (got.code, got.err))
+        payments.append(len(ground.buyer.payments()) - paid)
+    checks.equal("three requests are two payments for packs of two", payments, [1, 1, 2])
+    audit = octroi.ledger_check()
+    checks.check("`octroi ledger check` finds every unit", audit.code == 0, audit.text())
 
 
 def _keeps_secrets(ground: Ground, octroi: Octroi) -> None:
