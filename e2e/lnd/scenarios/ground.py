@@ -57,7 +57,9 @@ class Ground:
     def metered_service(self) -> str:
         """A service that is sold in packs of two requests."""
         meter = "{ unit: request, pack: 2, cost: 1 }"
-        return f'{{ name: packs, path: /packs/, upstream: "{self.upstream.url}", price: {PRICE_SAT} sat, meter: {meter} }}'
+        return (
+            f'{{ name: packs, path: /packs/, upstream: "{self.upstream.url}", price: {PRICE_SAT} sat, meter: {meter} }}'
+        )
 
     def shop(self, **settings: object) -> Shop:
         """A shop that is paid on the seller's lnd with nothing but its invoice.macaroon, unless said otherwise."""

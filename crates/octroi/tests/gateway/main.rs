@@ -15,6 +15,7 @@ mod raw;
 mod stage;
 
 // What is shown on it.
+mod charging;
 mod frames;
 mod framing;
 mod grpc;

@@ -24,21 +24,24 @@ use testkit::{Reply as Script, Upstream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// `weather` by the unit: a pack of `pack` for ten sat.
-fn by_unit(upstream: &str, pack: u64, cost: &Value) -> Value {
+pub(crate) fn by_unit(upstream: &str, pack: u64, cost: &Value) -> Value {
     json!({
         "name": "weather", "path": "/", "upstream": upstream, "price": "10 sat",
         "meter": { "unit": "unit", "pack": pack, "cost": cost },
     })
 }
 
-struct Shop {
-    stage: Stage,
+pub(crate) struct Shop {
+    pub(crate) stage: Stage,
     config: Value,
 }
 
 impl Shop {
-    async fn selling(service: Value) -> Self {
-        let config = config(json!([service]));
+    pub(crate) async fn selling(service: Value) -> Self {
+        Self::open(config(json!([service]))).await
+    }
+
+    pub(crate) async fn open(config: Value) -> Self {
         Self { stage: Stage::open(&config).await, config }
     }
 
@@ -52,7 +55,7 @@ impl Shop {
     }
 
     /// What is left once nothing is under way any more.
-    async fn balance(&self, purse: &Purse) -> u64 {
+    pub(crate) async fn balance(&self, purse: &Purse) -> u64 {
         for _ in 0..400 {
             let holding = self.holding(purse).await;
             if holding.open.is_empty() {
@@ -63,12 +66,12 @@ impl Shop {
         panic!("a reservation stays open");
     }
 
-    async fn get(&self, purse: &Purse) -> Reply {
+    pub(crate) async fn get(&self, purse: &Purse) -> Reply {
         ask_once(self.stage.address(), paid("/x", &purse.credential())).await
     }
 }
 
-fn told(reply: &Reply) -> (Option<&str>, Option<&str>) {
+pub(crate) fn told(reply: &Reply) -> (Option<&str>, Option<&str>) {
     (reply.header("l402-balance"), reply.header("l402-cost"))
 }
 
