@@ -158,8 +158,8 @@ impl MeteredBody {
                     if self.upstream.ticket_mut().units_to_add(Ahead::Nothing).is_some() {
                         self.keep_what_is_covered();
                         self.close(true);
-                    } else if let Some(frame) = self.held.take() {
-                        return Poll::Ready(Some(Ok(frame)));
+                    } else if let Some(passed) = self.held.take().and_then(|frame| self.unless_last(frame)) {
+                        return Poll::Ready(Some(Ok(passed)));
                     }
                 }
                 Step::Closing { closing, is_exhausted } => {
@@ -192,7 +192,6 @@ impl MeteredBody {
 
     /// Counts a frame; gives it back where it may pass at once.
     fn pass(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
-        let is_trailers = frame.is_trailers();
         if let Some(data) = frame.data_ref() {
             self.upstream.ticket_mut().count(data);
             if let Some(copy) = &mut self.copy {
@@ -204,12 +203,17 @@ impl MeteredBody {
             self.extend(total);
             return None;
         }
-        if is_trailers || self.upstream.is_at_end() {
-            self.held = Some(frame);
-            self.close(false);
-            return None;
+        self.unless_last(frame)
+    }
+
+    /// The last frame waits for the charge; any other may pass.
+    fn unless_last(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        if !frame.is_trailers() && !self.upstream.is_at_end() {
+            return Some(frame);
         }
-        Some(frame)
+        self.held = Some(frame);
+        self.close(false);
+        None
     }
 
     /// Of what is held back, the bytes that are paid for may still pass.
