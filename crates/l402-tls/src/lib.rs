@@ -51,11 +51,21 @@ impl Trust {
             Self::System => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
             Self::Only(path) => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Named::read(path, &provider)?))
+                .with_custom_certificate_verifier(Arc::new(Verifier::of_named(path, &provider)?))
                 .with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
+    }
+
+    /// Settings that complete the handshake with whoever answers: nobody can listen, but somebody in between can pose as
+    /// the server. For those who ask for that in so many words.
+    pub fn anyone() -> Result<ClientConfig, rustls::Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let algorithms = provider.signature_verification_algorithms;
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let verifier = Arc::new(Verifier { whom: Whom::Anyone, algorithms });
+        Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
     }
 
     /// Settings for connections that never use TLS; they trust nobody.
@@ -73,17 +83,27 @@ fn system_roots() -> Result<RootCertStore, TrustError> {
     if roots.is_empty() { Err(TrustError::NoAuthorities) } else { Ok(roots) }
 }
 
-/// Trusts the named certificates, as authorities and as themselves.
+/// Checks the handshake's signature, and the certificate as far as that is asked for.
 #[derive(Debug)]
-struct Named {
-    certificates: Vec<CertificateDer<'static>>,
-    /// `None` where none of them can be an authority.
-    chains: Option<Arc<WebPkiServerVerifier>>,
+struct Verifier {
+    whom: Whom,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Named {
-    fn read(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self, TrustError> {
+/// Which certificates are good.
+#[derive(Debug)]
+enum Whom {
+    Anyone,
+    /// These, as authorities and as themselves.
+    Named {
+        certificates: Vec<CertificateDer<'static>>,
+        /// `None` where none of them can be an authority.
+        chains: Option<Arc<WebPkiServerVerifier>>,
+    },
+}
+
+impl Verifier {
+    fn of_named(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self, TrustError> {
         let unreadable = || TrustError::File { path: path.to_owned() };
         let certificates: Vec<CertificateDer<'static>> =
             CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|_| unreadable())?;
@@ -94,11 +114,12 @@ impl Named {
         roots.add_parsable_certificates(certificates.iter().cloned());
         let chains =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().ok();
-        Ok(Self { certificates, chains, algorithms: provider.signature_verification_algorithms })
+        let whom = Whom::Named { certificates, chains };
+        Ok(Self { whom, algorithms: provider.signature_verification_algorithms })
     }
 }
 
-impl ServerCertVerifier for Named {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -107,14 +128,15 @@ impl ServerCertVerifier for Named {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.certificates.iter().any(|named| named == end_entity) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        match &self.chains {
-            Some(chains) => {
+        match &self.whom {
+            Whom::Anyone => Ok(ServerCertVerified::assertion()),
+            Whom::Named { certificates, .. } if certificates.iter().any(|named| named == end_entity) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            Whom::Named { chains: Some(chains), .. } => {
                 chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             }
-            None => Err(rustls::CertificateError::UnknownIssuer.into()),
+            Whom::Named { chains: None, .. } => Err(rustls::CertificateError::UnknownIssuer.into()),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::{edge::unix_secs, telemetry::Telemetry};
 use l402_paywall::{
     StoreError,
-    ledger::{Abandoned, Effect, Handle, Ledger, Operation},
+    ledger::{Abandoned, Effect, Ledger, Operation},
     metering::Metering,
 };
 use std::{sync::Arc, time::Duration};
@@ -82,9 +82,11 @@ impl Keeper {
     async fn sweep(&self, until: u64) -> Result<u64, StoreError> {
         let mut ended = 0;
         loop {
+            let expire =
+                |handle| self.ledger.apply(Operation::Expire { handle, rule: self.rule }, unix_secs());
             let overdue = self.ledger.overdue(until, SWEPT_MAX).await?;
             let count = overdue.len();
-            let expiries: Vec<_> = overdue.into_iter().map(|handle| self.expire(handle)).collect();
+            let expiries: Vec<_> = overdue.into_iter().map(expire).collect();
             let mut ended_now = 0;
             for expiry in expiries {
                 if let Effect::Ended { is_new: true, .. } = expiry.await? {
@@ -98,9 +100,5 @@ impl Keeper {
                 return Ok(ended);
             }
         }
-    }
-
-    fn expire(&self, handle: Handle) -> l402_lightning::BoxFuture<'static, Result<Effect, StoreError>> {
-        self.ledger.apply(Operation::Expire { handle, rule: self.rule }, unix_secs())
     }
 }

@@ -1,12 +1,8 @@
 //! TLS to the server, over rustls. Channel binding is not offered; whom to trust is said by `sslmode` and `sslrootcert`.
 
 use l402_tls::{Trust, TrustError};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs},
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use std::{
     convert::Infallible,
     io,
@@ -52,23 +48,13 @@ impl Encryption {
     /// can listen, but somebody in between can pose as the server
     /// (<https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>).
     pub(crate) fn insecure_unchecked() -> Result<Self, TrustError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = Arc::new(Unchecked(provider.signature_verification_algorithms));
-        Ok(Self::with(unchecked_config(provider, verifier)?))
+        Ok(Self::with(Trust::anyone()?))
     }
 
     fn with(mut config: ClientConfig) -> Self {
         config.alpn_protocols = vec![ALPN.to_vec()];
         Self(Arc::new(config))
     }
-}
-
-fn unchecked_config(
-    provider: Arc<CryptoProvider>,
-    verifier: Arc<Unchecked>,
-) -> Result<ClientConfig, rustls::Error> {
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 impl MakeTlsConnect<Socket> for Encryption {
@@ -122,44 +108,5 @@ impl AsyncWrite for Encrypted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-/// Takes every certificate whose key signs the handshake.
-#[derive(Debug)]
-struct Unchecked(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
     }
 }

@@ -9,7 +9,6 @@ use l402::{PaymentHash, Preimage};
 use l402_cln::BACKEND;
 use l402_lightning::{
     BoxFuture, Invoice, Invoicer, MilliSat, Network, OpenError, Payer, Secret, SettingValue, Settings,
-    loopback::WrongInvoice,
 };
 use rustls::{ServerConfig, crypto::aws_lc_rs};
 use std::{path::PathBuf, sync::Arc};
@@ -163,7 +162,6 @@ impl SellerRig for Rig {
     }
 
     fn arm(&self, fault: NodeFault) -> bool {
-        let wrong = |wrong| self.set(|faults| faults.wrong_invoice = Some(wrong));
         match fault {
             NodeFault::LoseCreateAnswer => self.set(|faults| faults.lose_invoice = true),
             NodeFault::Down => self.close(),
@@ -171,11 +169,11 @@ impl SellerRig for Rig {
             NodeFault::Garble => self.spoil(Spoil::Garble),
             NodeFault::Truncate => self.spoil(Spoil::Truncate),
             NodeFault::Oversize => self.spoil(Spoil::Oversize),
-            NodeFault::WrongNetwork => wrong(WrongInvoice::Network(Network::Mainnet)),
-            NodeFault::WrongAmount => wrong(WrongInvoice::Amount(MilliSat::from_msat(1))),
-            NodeFault::WrongHash => wrong(WrongInvoice::PaymentHash),
-            NodeFault::WrongExpiry => wrong(WrongInvoice::ExpirySecs(86_400)),
-            NodeFault::WrongDescription => wrong(WrongInvoice::Description),
+            NodeFault::WrongNetwork
+            | NodeFault::WrongAmount
+            | NodeFault::WrongHash
+            | NodeFault::WrongExpiry
+            | NodeFault::WrongDescription => self.set(|faults| faults.wrong_invoice = fault.wrong_invoice()),
             NodeFault::FeedCut => self.set(|faults| faults.cut_feed = true),
             NodeFault::FeedDuplicate
             | NodeFault::FeedReorder

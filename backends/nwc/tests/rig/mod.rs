@@ -9,7 +9,6 @@ use crate::imitation::{
 use l402::{PaymentHash, Preimage};
 use l402_lightning::{
     BoxFuture, Invoice, Invoicer, MilliSat, Network, OpenError, Payer, Secret, SettingValue, Settings,
-    loopback::WrongInvoice,
 };
 use l402_nwc::BACKEND;
 use rustls::{ServerConfig, crypto::aws_lc_rs};
@@ -181,7 +180,6 @@ impl SellerRig for Rig {
     }
 
     fn arm(&self, fault: NodeFault) -> bool {
-        let wrong = |wrong| self.money(|faults| faults.wrong_invoice = Some(wrong));
         match fault {
             NodeFault::LoseCreateAnswer => self.manners(|manners| manners.lose = Some("make_invoice")),
             NodeFault::Down => self.close(),
@@ -189,11 +187,13 @@ impl SellerRig for Rig {
             NodeFault::Garble => self.spoil(Spoil::Garble),
             NodeFault::Truncate => self.spoil(Spoil::Truncate),
             NodeFault::Oversize => self.spoil(Spoil::Oversize),
-            NodeFault::WrongNetwork => wrong(WrongInvoice::Network(Network::Mainnet)),
-            NodeFault::WrongAmount => wrong(WrongInvoice::Amount(MilliSat::from_msat(1))),
-            NodeFault::WrongHash => wrong(WrongInvoice::PaymentHash),
-            NodeFault::WrongExpiry => wrong(WrongInvoice::ExpirySecs(86_400)),
-            NodeFault::WrongDescription => wrong(WrongInvoice::Description),
+            NodeFault::WrongNetwork
+            | NodeFault::WrongAmount
+            | NodeFault::WrongHash
+            | NodeFault::WrongExpiry
+            | NodeFault::WrongDescription => {
+                self.money(|faults| faults.wrong_invoice = fault.wrong_invoice())
+            }
             NodeFault::FeedCut => {
                 self.hub.cut();
                 true

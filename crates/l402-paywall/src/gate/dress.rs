@@ -1,13 +1,11 @@
 //! What a gateway adds to an upstream's reply.
 
 use super::Gate;
-use crate::{Admission, metering::Tab};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-
-/// What the token can spend after this request, in units.
-const BALANCE: HeaderName = HeaderName::from_static("l402-balance");
-/// What this request costs, in units.
-const COST: HeaderName = HeaderName::from_static("l402-cost");
+use crate::{
+    Admission,
+    metering::{BALANCE, COST, Tab},
+};
+use http::{HeaderMap, HeaderValue, header};
 
 impl Gate {
     /// Completes an upstream's reply: nothing that was paid for may be kept by a shared cache, and a page that may call

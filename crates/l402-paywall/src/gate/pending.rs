@@ -104,7 +104,7 @@ impl Gate {
         let found = loop {
             let id = self.metering.next_reservation(now.unix);
             let reserve = Reserve { id, purse: purse.clone(), units, deadline, claim: claim.clone() };
-            let found = open_tab(ledger, &meter, reserve, now.unix).await;
+            let found = open_tab(ledger, reserve, now.unix).await;
             match &found {
                 // The last units of a token buy a part of what is sold by its length.
                 Err(Refusal::Exhausted { balance, .. })
@@ -146,17 +146,12 @@ enum Opened {
 }
 
 /// Sets units aside. If this is dropped before its end, they are given back.
-async fn open_tab(
-    ledger: &Arc<dyn Ledger>,
-    meter: &Arc<Meter>,
-    reserve: Reserve,
-    now: u64,
-) -> Result<Opened, Refusal> {
+async fn open_tab(ledger: &Arc<dyn Ledger>, reserve: Reserve, now: u64) -> Result<Opened, Refusal> {
     let (units, handle) = (reserve.units, reserve.handle());
     let asked = ledger.apply(Operation::Reserve(reserve), now);
     let standing = Standing { balance: Units::ZERO, reserved: units };
-    let (ledger, meter) = (Arc::clone(ledger), Arc::clone(meter));
-    let mut tab = Tab { ledger, meter, handle, standing, opened_at: now, is_closed: false };
+    let ledger = Arc::clone(ledger);
+    let mut tab = Tab { ledger, handle, standing, opened_at: now, is_closed: false };
     // After an error the units may be set aside or not, so the tab is dropped open.
     let effect = asked.await.map_err(Refusal::Ledger)?;
     if let Effect::Reserved(standing) = effect {

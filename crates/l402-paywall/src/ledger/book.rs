@@ -11,6 +11,7 @@ use l402::TokenId;
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
+    sync::Arc,
 };
 
 /// The rows that are known, and which of them have changed.
@@ -179,9 +180,10 @@ impl Book {
 
     fn reserve(&mut self, reserve: &Reserve, at: u64) -> Result<Effect, BookError> {
         let Reserve { id, purse, units, deadline, claim } = reserve;
-        let accounts = purse.accounts();
+        let handle = reserve.handle();
+        let accounts = Arc::clone(&handle.accounts);
         if let Some(reservation) = self.open.get(*id)? {
-            let is_same = reservation.handle == reserve.handle() && reservation.units >= *units;
+            let is_same = reservation.handle == handle && reservation.units >= *units;
             let reserved = reservation.units;
             return if is_same {
                 Ok(Effect::Reserved(self.standing(&accounts, purse, reserved)?))
@@ -222,7 +224,6 @@ impl Book {
             let record = ClaimRecord { reservation: *id, request, expires_at, state: ClaimState::InFlight };
             self.claims.put(*key, Some(record));
         }
-        let handle = reserve.handle();
         self.open.put(*id, Some(Reservation { handle, units: *units, deadline: *deadline }));
         Ok(Effect::Reserved(self.standing(&accounts, purse, *units)?))
     }

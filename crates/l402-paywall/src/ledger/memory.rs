@@ -1,9 +1,8 @@
 //! A ledger that forgets everything: for tests, and as the smallest example of a store.
 
 use super::{
-    Account, AccountKey, Audit, Book, BookError, Breach, ClaimRecord, ClaimState, Effect, Ending, Entry,
-    EntryKind, Handle, Holding, Ledger, Operation, Owner, Reservation, ReservationId, Revocations,
-    TokenRecord, Units,
+    Account, AccountKey, Audit, Book, Breach, ClaimRecord, ClaimState, Effect, Ending, Entry, EntryKind,
+    Handle, Holding, Ledger, Operation, Owner, Reservation, ReservationId, Revocations, TokenRecord, Units,
 };
 use crate::StoreError;
 use l402::TokenId;
@@ -206,11 +205,5 @@ impl Ledger for MemoryLedger {
 
     fn fault(&self) -> Option<StoreError> {
         None
-    }
-}
-
-impl From<BookError> for StoreError {
-    fn from(error: BookError) -> Self {
-        Self::Book(error)
     }
 }

@@ -4,6 +4,11 @@
 mod revoked;
 mod tab;
 
+/// What the token can spend besides, in units: on requests to upstreams and on answers to clients.
+pub const BALANCE: HeaderName = HeaderName::from_static("l402-balance");
+/// What a request costs, in units: as an upstream says it, and as the client is told.
+pub const COST: HeaderName = HeaderName::from_static("l402-cost");
+
 pub use revoked::Revoked;
 pub use tab::{Bill, Closing, Extended, Tab, TabError};
 
@@ -12,6 +17,7 @@ use crate::{
     limit::Courtesy,
     mint::Entropy,
 };
+use http::HeaderName;
 use std::{
     fmt,
     sync::{

@@ -45,15 +45,6 @@ impl Revoked {
         self.tokens.store(all.into());
         Ok(added)
     }
-
-    /// Adds one at once; the ledger has it already.
-    pub fn add(&self, token_id: TokenId) {
-        self.tokens.rcu(|tokens| {
-            let mut all = HashSet::clone(tokens);
-            all.insert(token_id);
-            all
-        });
-    }
 }
 
 impl fmt::Debug for Revoked {

@@ -3,7 +3,7 @@
 use crate::{
     StoreError,
     ledger::{Effect, EndedBy, Handle, Ledger, Operation, Standing, Units},
-    meter::{Meter, Usage},
+    meter::Usage,
 };
 use bytes::Bytes;
 use l402_lightning::BoxFuture;
@@ -12,7 +12,6 @@ use std::{fmt, sync::Arc};
 /// Units that are set aside for a request. Dropped without being closed, it gives them back: then nothing went upstream.
 pub struct Tab {
     pub(crate) ledger: Arc<dyn Ledger>,
-    pub(crate) meter: Arc<Meter>,
     pub(crate) handle: Handle,
     pub(crate) standing: Standing,
     /// When it was opened, in Unix seconds.
@@ -62,11 +61,6 @@ pub enum TabError {
 }
 
 impl Tab {
-    /// How the request is counted.
-    pub fn meter(&self) -> &Arc<Meter> {
-        &self.meter
-    }
-
     /// What is set aside.
     pub fn reserved(&self) -> Units {
         self.standing.reserved

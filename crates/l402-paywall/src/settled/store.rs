@@ -97,6 +97,9 @@ pub enum StoreError {
     /// The database server does not answer; what was sent to it may or may not have happened.
     #[error("the ledger cannot be reached: {0}")]
     Unreachable(String),
+    /// The database gave no answer in time; what it was asked for may or may not have happened.
+    #[error("the ledger gave no answer in time")]
+    Late,
     /// The file is gone, although it was there once.
     #[error("{} is gone", .0.display())]
     Gone(PathBuf),
@@ -120,7 +123,9 @@ impl StoreError {
             Self::Book(_) => {
                 "run `octroi ledger check`; restore the ledger from a backup if it finds something"
             }
-            Self::Unreachable(_) => "look whether the database server runs and takes connections",
+            Self::Unreachable(_) | Self::Late => {
+                "look whether the database server runs and takes connections"
+            }
             Self::Gone(_) => {
                 "restore it from a backup: without it every token sold by the unit is worth its whole pack again; to start anew all \
                  the same, remove the file of the same name that ends in `.lock`"

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use l402_lightning::BoxFuture;
 use l402_paywall::{
-    Outcome,
+    Admission, Outcome,
     ledger::Units,
     meter::{Charge, CostRule, Usage},
     metering::{Bill, Closing, Extended, Tab, TabError},
@@ -45,18 +45,14 @@ impl Ticket {
     /// The head of the upstream's answer. What it says of the cost is taken out of it.
     ///
     /// Returns the charge on its way into the ledger where it is known already, however the answer ends.
-    pub(super) fn read_head(
-        &mut self,
-        status: u16,
-        headers: &mut HeaderMap,
-        is_kept: bool,
-    ) -> Option<Closing> {
+    pub(super) fn read_head(&mut self, status: u16, headers: &mut HeaderMap) -> Option<Closing> {
         let count = self.count.as_mut()?;
         count.gauge.head(status, headers);
         let is_known = count.gauge.is_known_at_head();
         let admission = self.admission()?;
         let is_decided = admission.is_charge_decided_by(status);
-        if is_kept || !is_known || !is_decided {
+        // A kept answer goes into the ledger with its charge.
+        if admission.claims_answer().is_some() || !is_known || !is_decided {
             return None;
         }
         self.close(Outcome::Served { status }, None)
@@ -71,8 +67,9 @@ impl Ticket {
 
     /// What has to be held in all so that what is used is covered; `None` where it is.
     pub(super) fn units_to_add(&self, ahead: Ahead) -> Option<Units> {
-        let (count, tab) = (self.count.as_ref()?, self.admission()?.tab()?);
-        let (CostRule::Bytes { step, .. } | CostRule::Time { step, .. }) = tab.meter().cost else {
+        let (count, admission) = (self.count.as_ref()?, self.admission()?);
+        let (tab, meter) = (admission.tab()?, admission.meter()?);
+        let (CostRule::Bytes { step, .. } | CostRule::Time { step, .. }) = meter.cost else {
             return None;
         };
         let needed = count.gauge.needed(self.progress().bytes(), self.elapsed());
@@ -98,7 +95,8 @@ impl Ticket {
 
     /// Whether more is set aside while the request is under way.
     pub(super) fn grows(&self) -> bool {
-        self.admission().and_then(|admission| admission.tab()).is_some_and(|tab| tab.meter().grows())
+        let meter = self.admission().filter(|admission| admission.tab().is_some());
+        meter.and_then(Admission::meter).is_some_and(|meter| meter.grows())
     }
 
     /// Has at least as much set aside as is used; says whether the token has that much.
@@ -152,7 +150,7 @@ impl Ticket {
 
     /// How long to wait before time is looked at again; `None` where time costs nothing.
     pub(super) fn next_tick(&self) -> Option<Duration> {
-        let meter = self.admission()?.tab()?.meter();
+        let meter = self.admission().filter(|admission| admission.tab().is_some())?.meter()?;
         matches!(meter.cost, CostRule::Time { .. }).then_some(TICK)
     }
 

@@ -3,7 +3,7 @@
 use super::{
     body::{Progress, ReplyBody, RequestBody, UpstreamBody},
     framing, headers,
-    metered::{BALANCE, COST, Delivery, Farewell, MeteredBody, settle_first},
+    metered::{Delivery, Farewell, MeteredBody, settle_first},
     order::Payload,
     replay::Copy,
     snapshot::Snapshot,
@@ -14,7 +14,10 @@ use super::{
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts, response};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use l402_paywall::{Outcome, Refusal};
+use l402_paywall::{
+    Admission, Outcome, Refusal,
+    metering::{BALANCE, COST},
+};
 use std::{pin::pin, rc::Rc, sync::Arc, time::Instant};
 
 /// A request on its way to its upstream.
@@ -119,9 +122,8 @@ impl Forward<'_> {
     /// What a metered answer's head says of its cost, and how its body is to be delivered.
     fn count_head(&self, head: &mut response::Parts, ticket: &mut Ticket) -> Option<Delivery> {
         let status = head.status.as_u16();
-        let idempotency = ticket.admission()?.claims_answer();
         ticket.count.as_ref()?;
-        let closing = ticket.read_head(status, &mut head.headers, idempotency.is_some());
+        let closing = ticket.read_head(status, &mut head.headers);
         let farewell = match head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) {
             _ if self.is_grpc => Farewell::Grpc,
             Some(kind) if kind.starts_with(b"text/event-stream") => Farewell::Event,
@@ -129,8 +131,7 @@ impl Forward<'_> {
         };
         let is_open = ticket.admission().is_some_and(|admission| admission.tab().is_some());
         let tells_at_end = is_open && self.takes_trailers;
-        let keeps = idempotency.filter(|_| is_open);
-        Some(Delivery { closing, tells_at_end, farewell, keeps, copy: None })
+        Some(Delivery { closing, tells_at_end, farewell, copy: None })
     }
 
     /// Hands a metered answer to the client: its end, or where there is no body its head, waits for the charge.
@@ -173,7 +174,7 @@ impl Forward<'_> {
             self.snapshot.gate.dress_reply(admission, &mut head.headers);
         }
         if let Some(delivery) = &mut metered
-            && let Some(settings) = delivery.keeps
+            && let Some(settings) = ticket.admission().and_then(Admission::claims_answer)
         {
             delivery.copy = Some(Copy::of(head.status, &head.headers, settings.answer_bytes_max));
         }

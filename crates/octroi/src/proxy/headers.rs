@@ -4,7 +4,10 @@
 use super::{snapshot::Labels, worker::Connection};
 use crate::config::REMOVED_HEADERS;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use l402_paywall::Admission;
+use l402_paywall::{
+    Admission,
+    metering::{BALANCE, COST},
+};
 
 /// Fields of one connection ([RFC 9110 section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -29,8 +32,6 @@ const GRPC_MACAROON: HeaderName = HeaderName::from_static("grpc-metadata-macaroo
 const TOKEN_ID: HeaderName = HeaderName::from_static("l402-token-id");
 const SERVICE: HeaderName = HeaderName::from_static("l402-service");
 const TIER: HeaderName = HeaderName::from_static("l402-tier");
-const BALANCE: HeaderName = HeaderName::from_static("l402-balance");
-const COST: HeaderName = HeaderName::from_static("l402-cost");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");

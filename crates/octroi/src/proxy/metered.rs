@@ -17,8 +17,7 @@ use l402_lightning::BoxFuture;
 use l402_paywall::{
     Outcome,
     ledger::Units,
-    meter::Idempotency,
-    metering::{Bill, Closing, Extended, TabError},
+    metering::{BALANCE, Bill, COST, Closing, Extended, TabError},
 };
 use std::{
     pin::Pin,
@@ -26,8 +25,6 @@ use std::{
 };
 use tokio::time::Sleep;
 
-pub(super) const BALANCE: HeaderName = HeaderName::from_static("l402-balance");
-pub(super) const COST: HeaderName = HeaderName::from_static("l402-cost");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
@@ -83,8 +80,6 @@ pub(super) struct Delivery {
     /// Whether the client can be told balance and cost behind the body.
     pub(super) tells_at_end: bool,
     pub(super) farewell: Farewell,
-    /// Whether the answer is to be kept.
-    pub(super) keeps: Option<Idempotency>,
     /// The answer so far, where it is to be kept.
     pub(super) copy: Option<Copy>,
 }
@@ -117,7 +112,7 @@ pub(super) async fn settle_first(
 
 impl MeteredBody {
     pub(super) fn new(upstream: UpstreamBody, delivery: Delivery) -> Self {
-        let Delivery { closing, tells_at_end, farewell, keeps: _, copy } = delivery;
+        let Delivery { closing, tells_at_end, farewell, copy } = delivery;
         Self { upstream, step: Step::Passing, held: None, closing, tick: None, tells_at_end, farewell, copy }
     }
 

@@ -4,8 +4,8 @@
 use super::{
     meter::{self, Demand},
     snapshot::Snapshot,
+    worker::Worker,
 };
-use crate::proxy::worker::Worker;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header, request::Parts};
 use http_body_util::BodyExt as _;
@@ -41,11 +41,10 @@ pub(super) async fn complete(
         Ok(order) => order,
         Err(refusal) => return Err(pending.refuse(refusal)),
     };
-    let late = || Refusal::Ledger(StoreError::Unreachable("no answer in time".to_owned()));
     if pending.meter().is_none() {
         return snapshot.gate.complete(pending, order, worker.shared.clock.now()).await;
     }
-    let too_late = pending.refuse(late());
+    let too_late = pending.refuse(Refusal::Ledger(StoreError::Late));
     let asked = snapshot.gate.complete(pending, order, worker.shared.clock.now());
     tokio::time::timeout(LEDGER_TIMEOUT, asked).await.unwrap_or(Err(too_late))
 }

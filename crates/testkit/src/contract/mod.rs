@@ -25,7 +25,9 @@ pub use lack::{Lack, LackOf};
 pub use wait::run;
 
 use l402::{PaymentHash, Preimage};
-use l402_lightning::{BoxFuture, Invoice, Invoicer, MilliSat, Network, OpenError, Payer};
+use l402_lightning::{
+    BoxFuture, Invoice, Invoicer, MilliSat, Network, OpenError, Payer, loopback::WrongInvoice,
+};
 use std::sync::Arc;
 
 /// A node under test, seen by whoever is paid by it; one fresh world per scenario.
@@ -197,6 +199,18 @@ impl NodeFault {
         Self::Locked,
         Self::Starting,
     ];
+
+    /// How the invoice is wrong that a node makes with this fault, where it makes a wrong one.
+    pub fn wrong_invoice(self) -> Option<WrongInvoice> {
+        match self {
+            Self::WrongNetwork => Some(WrongInvoice::Network(Network::Mainnet)),
+            Self::WrongAmount => Some(WrongInvoice::Amount(MilliSat::from_msat(1))),
+            Self::WrongHash => Some(WrongInvoice::PaymentHash),
+            Self::WrongExpiry => Some(WrongInvoice::ExpirySecs(86_400)),
+            Self::WrongDescription => Some(WrongInvoice::Description),
+            _ => None,
+        }
+    }
 }
 
 /// What a wallet, or the line to it, can do to a buyer.

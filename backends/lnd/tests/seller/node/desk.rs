@@ -10,7 +10,7 @@ use super::{
 };
 use l402::Preimage;
 use l402_lightning::{
-    InvoiceRequest, InvoicerError, MilliSat, Network,
+    InvoiceRequest, InvoicerError, MilliSat,
     loopback::{Fault, WrongInvoice},
 };
 use prost::Message;
@@ -178,15 +178,10 @@ async fn add_invoice(world: &World, asked: Invoice) -> Result<Answer, Refusal> {
 
 /// The lie that is due.
 fn lie(world: &World) -> Option<WrongInvoice> {
-    [
-        (NodeFault::WrongNetwork, WrongInvoice::Network(Network::Signet)),
-        (NodeFault::WrongAmount, WrongInvoice::Amount(MilliSat::from_msat(9_999))),
-        (NodeFault::WrongHash, WrongInvoice::PaymentHash),
-        (NodeFault::WrongExpiry, WrongInvoice::ExpirySecs(86_400)),
-        (NodeFault::WrongDescription, WrongInvoice::Description),
-    ]
-    .into_iter()
-    .find_map(|(fault, lie)| world.faults.strikes_once(fault).then_some(lie))
+    NodeFault::ALL.into_iter().find_map(|fault| {
+        let lie = fault.wrong_invoice()?;
+        world.faults.strikes_once(fault).then_some(lie)
+    })
 }
 
 fn list(world: &World, asked: &ListInvoiceRequest) -> ListInvoiceResponse {

@@ -5,10 +5,9 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use l402_paywall::{
     ledger::Units,
     meter::{CostRule, Direction, JsonPath, Usage, read_units},
+    metering::COST,
 };
 use std::time::Duration;
-
-const COST: HeaderName = HeaderName::from_static("l402-cost");
 
 /// How an exchange ended, or would end if it ended now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

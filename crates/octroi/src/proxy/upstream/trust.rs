@@ -1,12 +1,9 @@
 //! By what an `https` upstream's certificate is verified.
 
 use crate::config::{self, UpstreamProtocol, UpstreamTrust};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs},
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use l402_tls::Trust;
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -59,18 +56,12 @@ impl TrustError {
 
 impl UpstreamTls {
     pub(crate) fn new(settings: &config::Upstream) -> Result<Self, TrustError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(TrustError::Tls)?;
-        let builder = match &settings.trust {
-            UpstreamTrust::System => builder.with_root_certificates(system_roots()?),
-            UpstreamTrust::Authorities(path) => builder.with_root_certificates(roots_from(path)?),
-            UpstreamTrust::InsecureNone => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(InsecureAnyone(provider)))
-            }
+        let mut config = match &settings.trust {
+            UpstreamTrust::System => trusting(system_roots()?)?,
+            UpstreamTrust::Authorities(path) => trusting(roots_from(path)?)?,
+            // Said loudly at every start.
+            UpstreamTrust::InsecureNone => Trust::anyone().map_err(TrustError::Tls)?,
         };
-        let mut config = builder.with_no_client_auth();
         config.alpn_protocols = match settings.protocol {
             Some(UpstreamProtocol::Http1) => vec![b"http/1.1".to_vec()],
             Some(UpstreamProtocol::H2) => vec![b"h2".to_vec()],
@@ -80,6 +71,12 @@ impl UpstreamTls {
         let name = ServerName::try_from(host.clone()).map_err(|_| TrustError::Name(host))?;
         Ok(Self { config: Arc::new(config), name })
     }
+}
+
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, TrustError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(TrustError::Tls)?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn system_roots() -> Result<RootCertStore, TrustError> {
@@ -100,45 +97,4 @@ fn roots_from(path: &Path) -> Result<RootCertStore, TrustError> {
         roots.add(certificate.map_err(unreadable)?).map_err(TrustError::Tls)?;
     }
     if roots.is_empty() { Err(TrustError::NoAuthorities(path.to_owned())) } else { Ok(roots) }
-}
-
-/// `insecure_tls: true`: the handshake is completed with whoever answers. Said loudly at every start.
-#[derive(Debug)]
-struct InsecureAnyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for InsecureAnyone {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
