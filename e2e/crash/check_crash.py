@@ -12,13 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+from books import Books
 from crowd import Crowd
 from metered import loop
 from metered.gateway import Gateway, Store
 from metered.upstream import Upstream
 from regtest.process import Ending, Gone, claim
 from stage.checks import Checks
-from tally import JOURNAL, LAWS, OPEN, Service, Tally, Token
+from tally import LAWS, OPEN, Service, Tally, Token
 
 FIXED = Service(name="fixed", prefix="/fixed/", pack=150, estimate=1, is_fixed=True)
 COUNTED = Service(name="counted", prefix="/counted/", pack=600, estimate=10, is_fixed=False)
@@ -36,8 +37,6 @@ OPEN_SECS_SHARED = WHOLE_SECS_SHARED + 15 + 15
 OPEN_SECS = 15
 # What else a run may fail by.
 ENDS = "gateway and commands start, answer and end as they are told"
-# Balances are asked for by so many commands at a time.
-COMMANDS = 4
 
 
 class Trial:
@@ -51,7 +50,6 @@ class Trial:
         self._seed = seed
         self.upstream = Upstream()
         self.tally = Tally(self.upstream)
-        self.looks = 0
         self.starting = 0
         self.start_secs: list[float] = []
 
@@ -62,6 +60,7 @@ class Trial:
         whole_secs = WHOLE_SECS_SHARED if self._store.is_shared else 60
         self.gateway = Gateway(self._folder / "gateway", self._store, services, self._ending, whole_secs=whole_secs)
         self.crowd = Crowd(self.gateway, self.tally, [FIXED, COUNTED], random.Random(f"load {self._seed}"))
+        self.books = Books(self.gateway, self.tally, self._store.is_shared, self._plan)
         began = time.monotonic()
         for kill in range(1, kills + 1):
             if self._plan.randrange(STARTING_EVERY) == 0 and kill > 1:
@@ -101,17 +100,7 @@ class Trial:
         self.starting += 1
 
     async def _look(self) -> None:
-        """Reads the ledger of a gateway that nobody talks to. The line that was last is read again: it stays as it was."""
-        last = self.tally.last_line
-        audit, lines = await asyncio.gather(self.gateway.check(), self.gateway.export(last["line"] if last else 1))
-        if last and (not lines or lines.pop(0) != last):
-            self.tally.fault(JOURNAL, f"the line {last} is not there any more")
-        self.tally.read(lines)
-        self.tally.judge(audit, may_be_open=self._store.is_shared)
-        if (in_use := self.crowd.in_use()) and not self._store.is_shared:
-            token = self._plan.choice(in_use)
-            self.tally.judge_balance(token, await self.gateway.balance(token.purchase.token_id))
-        self.looks += 1
+        await self.books.look(self.crowd.in_use())
 
     async def _close(self) -> None:
         """The last load ends in peace; then every account is looked at, and one balance is spent to its last unit."""
@@ -129,7 +118,7 @@ class Trial:
         await self._spend_the_rest()
         self.tally.rest()
         await self._look()
-        await self._balances()
+        await self.books.balances()
         whole = await self.gateway.export()
         self.exported = whole[-1] == self.tally.last_line, len(whole)
         self.code = await self.gateway.stop()
@@ -143,21 +132,13 @@ class Trial:
     def _fixed(self) -> list[Token]:
         return [token for token in self.tally.tokens.values() if token.service is FIXED and token.account.credits]
 
-    async def _balances(self) -> None:
-        at_once = asyncio.Semaphore(COMMANDS)
-
-        async def ask(token: Token) -> None:
-            async with at_once:
-                self.tally.judge_balance(token, await self.gateway.balance(token.purchase.token_id))
-
-        await asyncio.gather(*map(ask, self.tally.tokens.values()))
-
 
 def verdict(trial: Trial, kills: int, checks: Checks) -> None:
     """One line for each law, and whether the trial was one at all."""
     tally, counts = trial.tally, trial.tally.counts
     print(
-        f"\n{trial.told()}\n{trial.looks} looks at the ledger, {trial.starting} kills of a gateway that was starting, "
+        f"\n{trial.told()}\n{trial.books.looks} looks at the ledger, "
+        f"{trial.starting} kills of a gateway that was starting, "
         f"starts of {min(trial.start_secs):.2f} to {max(trial.start_secs):.2f} s"
     )
     for law in LAWS:
@@ -187,7 +168,7 @@ def main() -> int:
     seed = secrets.randbelow(1_000_000) if chosen.seed is None else chosen.seed
     folder = Path(os.environ["TARGET"]) / "e2e" / "crash"
     claim(folder)
-    again = f"{'LEDGER=postgres ' if store.is_shared else ''}e2e/crash/run {chosen.kills} {seed}"
+    again = f"e2e/crash/run {'--postgres ' if store.is_shared else ''}{chosen.kills} {seed}"
     print(f"{chosen.kills} kills, ledger {store}, seed {seed} (again: {again})", flush=True)
     checks = Checks()
     with Ending() as ending:

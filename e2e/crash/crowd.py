@@ -94,7 +94,7 @@ class Crowd:
             self._tally.counts["purchases broken off"] += 1
             self._expect_killed(error)
         except NotSold as error:
-            self._tally.fault(ANSWERS, f"not sold: {error}")
+            self._expect_sold(error)
 
     async def _ask(self, connection: Connection, token: Token, order: Order) -> bool:
         """One request; whether the token is good for more."""
@@ -140,3 +140,6 @@ class Crowd:
     def _expect_killed(self, error: BrokenOff) -> None:
         if not self._is_killed:
             self._tally.fault(ALIVE, f"{error}; the gateway's last words: {self._gateway.said()[-1_000:]}")
+
+    def _expect_sold(self, error: NotSold) -> None:
+        self._tally.fault(ANSWERS, f"not sold: {error}")

@@ -130,9 +130,12 @@ def bought_through_the_client(ground: Ground) -> None:
         (type(error), error.status_code),
         (openai.APIStatusError, 402),
     )
-    members = {name: error.body.get(name) for name in ("title", "status", "price_sats", "units")}
+    document = error.response.json()
+    ground.equal("its text says why", str(error), f"Error code: 402 - {document['detail']}")
+    ground.equal("  and its code too", (error.code, error.type), (document["reason"], "payment_required"))
+    members = {name: document.get(name) for name in ("title", "status", "price_sats", "units")}
     expected = {"title": "Payment Required", "status": 402, "price_sats": 10, "units": PACK}
-    ground.equal("its body says what is sold", members, expected)
+    ground.equal("its response says what is sold", members, expected)
     ground.equal("the model saw nothing of it", ground.model.calls, [])
 
     client = ground.client(purse.credential)
@@ -262,21 +265,21 @@ def the_end_of_a_pack(ground: Ground) -> None:
     calls = len(ground.model.calls)
     for stream in (True, False):
         error = refusal_of(lambda s=stream: client.chat.completions.create(model=PLAIN, messages=ASK, stream=s))
-        got = (type(error), error.status_code, error.body["reason"], error.body["balance"])
+        got = (type(error), error.status_code, error.code, error.response.json()["balance"])
         ground.equal(
             "what may cost more than is left is refused before", got, (openai.APIStatusError, 402, "exhausted", left)
         )
         ground.check(
             "  with a challenge for the next pack", Challenge.read(error.response.headers.get_list("www-authenticate"))
         )
-        ground.check("  in words", bool(error.body["detail"]), error.body)
+        ground.check("  in words", f"{left} units left" in str(error), str(error))
     ground.equal("  the model saw nothing of it", len(ground.model.calls), calls)
     ground.equal("  and nothing was charged", purse.state()["balance"], left)
 
     octroi("token", "revoke", purse.macaroon, config=ground.gateway.config)
     end = time.monotonic() + PATIENCE_SECS
     while (
-        reason := refusal_of(lambda: client.chat.completions.create(model=PLAIN, messages=ASK)).body["reason"]
+        reason := refusal_of(lambda: client.chat.completions.create(model=PLAIN, messages=ASK)).code
     ) == "exhausted":
         if time.monotonic() > end:
             break

@@ -18,6 +18,7 @@ COMMAND_SECS = 120
 # Limits on minting are another test's. Ports are the kernel's choice, new at each start.
 CONFIG = """\
 listen: 127.0.0.1:0
+ops: 127.0.0.1:0
 data_dir: {folder}/data
 ledger: {ledger}
 {keys}lightning:
@@ -61,9 +62,18 @@ class Gateway:
     """A gateway that can be killed and started again in the same folder."""
 
     def __init__(
-        self, folder: Path, store: Store, services: str, ending: Ending, keys: Path | None = None, whole_secs: int = 60
+        self,
+        folder: Path,
+        store: Store,
+        services: str,
+        ending: Ending,
+        keys: Path | None = None,
+        whole_secs: int = 60,
+        wrapper: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
     ) -> None:
-        folder.mkdir(parents=True)
+        """`wrapper` is a command that becomes the gateway, and `env` is the gateway's alone."""
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._config = folder / "octroi.yaml"
         self._config.write_text(
@@ -75,11 +85,11 @@ class Gateway:
                 services=services,
             )
         )
-        command = [str(binary()), "run", "--config", str(self._config), "--log", "json"]
-        self._process = Process(command, folder / "octroi.log", {"OCTROI_LOG": "info,access=off"})
+        command = [*wrapper, str(binary()), "run", "--config", str(self._config), "--log", "json"]
+        self._process = Process(command, folder / "octroi.log", {"OCTROI_LOG": "info,access=off"} | (env or {}))
         ending.add(self._process.end)
         self._mark = 0
-        self.front = self.wallet = 0
+        self.front = self.ops = self.wallet = 0
 
     def spawn(self) -> None:
         """Starts it and does not wait."""
@@ -94,7 +104,24 @@ class Gateway:
             if time.monotonic() > end:
                 raise Gone(f"not ready after {READY_SECS} s: {self.said()[-2000:]}")
             await asyncio.sleep(POLL_SECS)
-        self.front, self.wallet = (int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", line[0]))
+        self.front, self.ops, self.wallet = (int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", line[0]))
+
+    async def refusal(self) -> int | None:
+        """Waits until it ends by itself instead of serving; the exit code, or none if it serves after all."""
+        end = time.monotonic() + READY_SECS
+        while self.pid is not None:
+            if "octroi ready" in self.said():
+                await self.ready()
+                return None
+            if time.monotonic() > end:
+                raise Gone(f"neither ready nor ended after {READY_SECS} s: {self.said()[-2000:]}")
+            await asyncio.sleep(POLL_SECS)
+        return await self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """Its id while it runs."""
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL, and waits until the process is no more. A gateway that ended by itself is an error."""
@@ -122,7 +149,8 @@ class Gateway:
         said = await self._ledger("balance", "--json", token_id, codes=(0, 1))
         return json.loads(said) if said else None
 
-    async def _ledger(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> bytes:
+    async def ask(self, *arguments: str) -> tuple[int, bytes, bytes]:
+        """`octroi ledger`: exit code, standard output and standard error, whatever they are."""
         command = await asyncio.create_subprocess_exec(
             *(str(binary()), "ledger", *arguments, "--config", str(self._config)),
             stdin=asyncio.subprocess.DEVNULL,
@@ -136,7 +164,11 @@ class Gateway:
             command.kill()
             await command.wait()
             raise Gone(f"octroi ledger {arguments[0]} took more than {COMMAND_SECS} s") from None
-        is_answer = out or not command.returncode or b"nothing was ever booked" in err
-        if command.returncode not in codes or not is_answer:
-            raise Gone(f"octroi ledger {arguments[0]} ended with {command.returncode}: {err.decode(errors='replace')}")
+        return command.returncode or 0, out, err
+
+    async def _ledger(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> bytes:
+        code, out, err = await self.ask(*arguments)
+        is_answer = out or not code or b"nothing was ever booked" in err
+        if code not in codes or not is_answer:
+            raise Gone(f"octroi ledger {arguments[0]} ended with {code}: {err.decode(errors='replace')}")
         return out

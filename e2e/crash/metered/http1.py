@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 # Longest wait for one step of an exchange. Nothing here takes long; what does is told as broken off.
@@ -74,14 +75,16 @@ class Connection:
     async def body(self, head: Head) -> bytes:
         """The body behind a head; there is one whenever its head says so, because `HEAD` is never asked here."""
         if head.get("transfer-encoding") == "chunked":
-            chunks = []
-            while size := int(await self._line(), 16):
-                chunks.append(await self._take(self._reader.readexactly(size)))
-                await self._line()
-            while await self._line():
-                pass  # trailers
-            return b"".join(chunks)
+            return b"".join([chunk async for chunk in self.chunks()])
         return await self._take(self._reader.readexactly(int(head.get("content-length") or 0)))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """A body that comes in chunks, one by one. Trailers are read, and not told."""
+        while size := int(await self._line(), 16):
+            yield await self._take(self._reader.readexactly(size))
+            await self._line()
+        while await self._line():
+            pass
 
     async def answer(self) -> Answer:
         """The next answer, whole."""

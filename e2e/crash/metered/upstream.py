@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Order:
-    """An answer, as the request's path and query say it. `told` is its `L402-Cost` line."""
+    """An answer, as the request's path and query say it. `told` is its `L402-Cost` line, `gap_ms` the time before each
+    piece."""
 
     number: int
     status: int = 200
@@ -18,13 +19,14 @@ class Order:
     wait_ms: int = 0
     is_chunked: bool = False
     told: int | None = None
+    gap_ms: int = 0
 
     def target(self, prefix: str) -> str:
         """The path below `prefix` that orders this answer."""
         told = "" if self.told is None else f"&told={self.told}"
         return (
             f"{prefix}{self.number}?status={self.status}&size={self.size}&pieces={self.pieces}"
-            f"&wait={self.wait_ms}&chunked={int(self.is_chunked)}{told}"
+            f"&wait={self.wait_ms}&chunked={int(self.is_chunked)}&gap={self.gap_ms}{told}"
         )
 
     @classmethod
@@ -40,6 +42,7 @@ class Order:
             wait_ms=asked["wait"],
             is_chunked=bool(asked["chunked"]),
             told=asked.get("told"),
+            gap_ms=asked["gap"],
         )
 
 
@@ -93,7 +96,7 @@ class Upstream:
         else:
             writer.write(head.encode())
             for piece in pieces:
-                await asyncio.sleep(0)
+                await asyncio.sleep(order.gap_ms / 1000)
                 writer.write(piece)
                 await writer.drain()
         await writer.drain()
