@@ -64,11 +64,15 @@ e2e-lnbits:
 e2e-postgres:
     stores/postgres/run
 
-# SIGKILL at random instants under metered load; an outside observer keeps the books.
+# SIGKILL at random instants under metered load; an outside observer keeps the books. `--postgres`: on Debian's server.
 e2e-crash *ARGS:
     e2e/crash/run {{ARGS}}
 
-# A thousand parallel requests on a hundred units, again and again.
+# Disks that fail or are full, torn copies of the ledger, clocks that jump (installs fiu-utils and faketime when missing).
+e2e-faults *ARGS:
+    e2e/faults/run {{ARGS}}
+
+# A thousand parallel requests on a hundred units, again and again; `--postgres`: three gateways on one ledger.
 e2e-overspend *ARGS:
     e2e/overspend/run {{ARGS}}
 

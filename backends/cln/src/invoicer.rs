@@ -300,6 +300,8 @@ fn settlement(record: &Fields, cursor: u64) -> Result<Settlement, Fault> {
         index,
         payment_hash: record.payment_hash("payment_hash")?,
         amount: record.msat("amount_received_msat")?,
+        // Absent where the invoice left the amount to its payer.
+        invoiced: record.get("amount_msat").map(|_| record.msat("amount_msat")).transpose()?,
         settled_at: record.number("paid_at")?,
     })
 }

@@ -131,6 +131,8 @@ pub(crate) struct Invoice {
     pub(crate) amt_paid_msat: i64,
     #[prost(enumeration = "InvoiceStage", tag = "21")]
     pub(crate) state: i32,
+    #[prost(int64, tag = "23")]
+    pub(crate) value_msat: i64,
 }
 
 /// `lnrpc.Invoice.InvoiceState`.
@@ -233,6 +235,12 @@ impl Invoice {
         not_negative(self.amt_paid_msat, "amt_paid_msat").map(MilliSat::from_msat)
     }
 
+    /// What it asked for; `None` if it left that to its payer, which lnd writes as 0.
+    fn amount_invoiced(&self) -> Result<Option<MilliSat>, Fault> {
+        let msat = not_negative(self.value_msat, "value_msat")?;
+        Ok((msat > 0).then(|| MilliSat::from_msat(msat)))
+    }
+
     /// The first second at which it can no longer be paid.
     pub(crate) fn expires_at(&self) -> Result<u64, Fault> {
         let created_at = not_negative(self.creation_date, "creation_date")?;
@@ -248,6 +256,7 @@ impl Invoice {
             index: self.settle_index,
             payment_hash: self.payment_hash()?,
             amount: self.amount_paid()?,
+            invoiced: self.amount_invoiced()?,
             settled_at: not_negative(self.settle_date, "settle_date")?,
         }))
     }
@@ -272,6 +281,7 @@ mod tests {
             settle_date: 1_700_000_000,
             settle_index: 3,
             amt_paid_msat: 1_500,
+            value_msat: 1_200,
             state: InvoiceStage::Settled.into(),
             ..Invoice::default()
         }
@@ -281,9 +291,13 @@ mod tests {
     fn a_field_that_cannot_be_is_named() {
         let settlement = settled().settlement().unwrap().unwrap();
         assert_eq!((settlement.index, settlement.amount), (3, MilliSat::from_msat(1_500)));
+        assert_eq!(settlement.excess(), MilliSat::from_msat(300));
+        let amountless = Invoice { value_msat: 0, ..settled() }.settlement().unwrap().unwrap();
+        assert_eq!((amountless.invoiced, amountless.excess()), (None, MilliSat::ZERO));
         for (wrong, field) in [
             (Invoice { r_hash: vec![7; 31], ..settled() }, "r_hash"),
             (Invoice { amt_paid_msat: -1, ..settled() }, "amt_paid_msat"),
+            (Invoice { value_msat: -1, ..settled() }, "value_msat"),
             (Invoice { settle_date: i64::MIN, ..settled() }, "settle_date"),
             (Invoice { state: 4, ..settled() }, "state"),
         ] {

@@ -111,7 +111,7 @@ mod tests {
     fn settlement(hash: u8, settled_at: u64) -> Settlement {
         let payment_hash = PaymentHash::from_bytes([hash; 32]);
         let amount = MilliSat::from_msat(1_000);
-        placed(payment_hash, Settlement { index: 0, payment_hash, amount, settled_at })
+        placed(payment_hash, Settlement { index: 0, payment_hash, amount, invoiced: None, settled_at })
     }
 
     fn hashes(settlements: &[Settlement]) -> Vec<u8> {

@@ -259,5 +259,7 @@ fn settlement(record: &Record) -> Result<Option<Settlement>, Fault> {
     let payment_hash = record.payment_hash()?;
     let settled_at = record.settled_at()?.ok_or(Fault::Garbled("settled_at"))?;
     let amount = record.amount()?;
-    Ok(Some(placed(payment_hash, Settlement { index: 0, payment_hash, amount, settled_at })))
+    // NIP-47 knows one amount of an invoice, and does not say whether it is what was asked for or what was received.
+    let settlement = Settlement { index: 0, payment_hash, amount, invoiced: None, settled_at };
+    Ok(Some(placed(payment_hash, settlement)))
 }

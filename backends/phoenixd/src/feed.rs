@@ -158,6 +158,7 @@ impl Received {
             index: place(millis, payment_hash),
             payment_hash,
             amount: received(record)?,
+            invoiced: requested(record)?,
             settled_at: millis / 1_000,
         };
         Ok(Self { millis, settlement })
@@ -170,6 +171,16 @@ pub(crate) fn received(record: &Fields) -> Result<MilliSat, Fault> {
     MilliSat::from_sat(record.number("receivedSat")?).ok_or(Fault::Garbled("receivedSat"))
 }
 
+/// What the invoice asked for; `None` if it left that to its payer. What phoenixd kept of the payment hides as much of an
+/// excess.
+fn requested(record: &Fields) -> Result<Option<MilliSat>, Fault> {
+    let garbled = Fault::Garbled("requestedSat");
+    record
+        .get("requestedSat")
+        .map(|_| MilliSat::from_sat(record.number("requestedSat")?).ok_or(garbled))
+        .transpose()
+}
+
 fn place(millis: u64, payment_hash: PaymentHash) -> u64 {
     let [first, second, third, ..] = *payment_hash.as_bytes();
     let bits = u64::from(u32::from_be_bytes([0, first, second, third])) >> (24 - HASH_BITS);
@@ -179,6 +190,7 @@ fn place(millis: u64, payment_hash: PaymentHash) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_later_millisecond_is_a_later_place_whatever_the_hash() {
@@ -187,6 +199,25 @@ mod tests {
         assert!(place(1, least) < place(1, most));
         assert_eq!(place(MILLIS_MAX, most), u64::MAX >> 1);
         assert_eq!(place(7, most) >> HASH_BITS, 7);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_read_where_the_daemon_says_it() {
+        let hash = PaymentHash::from_bytes([7; 32]).to_string();
+        let mut record =
+            json!({ "isPaid": true, "completedAt": 1_000, "paymentHash": hash, "receivedSat": 12 });
+        let read = |record: &Value| Received::read(&Fields::of(record.clone()).unwrap());
+        let told =
+            |record: &Value| read(record).map(|one| (one.settlement.invoiced, one.settlement.excess()));
+        assert_eq!(told(&record), Ok((None, MilliSat::ZERO)));
+        record["requestedSat"] = Value::Null;
+        assert_eq!(told(&record), Ok((None, MilliSat::ZERO)));
+        record["requestedSat"] = 10.into();
+        assert_eq!(told(&record), Ok((MilliSat::from_sat(10), MilliSat::from_msat(2_000))));
+        for wrong in [json!(-1), json!("ten"), json!(u64::MAX)] {
+            record["requestedSat"] = wrong;
+            assert_eq!(told(&record), Err(Fault::Garbled("requestedSat")));
+        }
     }
 
     #[test]

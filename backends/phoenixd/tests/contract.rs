@@ -109,7 +109,7 @@ async fn a_message_on_the_websocket_is_a_sign_to_look_into_the_records() {
     while rig.node.listeners() == 0 || rig.node.looks() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    rig.node.settle(hash);
+    rig.node.settle(hash, 0);
     assert_eq!(waiting.await.unwrap().unwrap()[0].payment_hash, hash);
     assert_eq!(rig.node.looks(), 2, "once before and once after the message");
 }
@@ -122,7 +122,7 @@ async fn without_a_websocket_the_records_are_looked_into() {
     let hash = seller.create(request()).await.unwrap().payment_hash();
     let waiting = tokio::spawn(async move { seller.settlements(0).await });
     tokio::task::yield_now().await;
-    rig.node.settle(hash);
+    rig.node.settle(hash, 0);
     assert_eq!(waiting.await.unwrap().unwrap()[0].payment_hash, hash);
 }
 

@@ -154,8 +154,18 @@ pub struct Settlement {
     pub payment_hash: PaymentHash,
     /// What was received.
     pub amount: MilliSat,
+    /// What the invoice asked for. `None` where the service does not say, or the invoice left the amount to its payer.
+    pub invoiced: Option<MilliSat>,
     /// When, in unix seconds.
     pub settled_at: u64,
+}
+
+impl Settlement {
+    /// What was received beyond what the invoice asked for; nothing where that is not known. A payee accepts up to twice
+    /// what it asked for ([BOLT 4](https://github.com/lightning/bolts/blob/master/04-onion-routing.md#failure-messages)).
+    pub fn excess(&self) -> MilliSat {
+        self.invoiced.and_then(|invoiced| self.amount.checked_sub(invoiced)).unwrap_or_default()
+    }
 }
 
 /// Why a node that is paid did not answer as it should. The name says whose fault it is.

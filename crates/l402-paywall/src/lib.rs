@@ -41,7 +41,9 @@ pub use path::{CanonicalPath, PathOddities, PathProblem};
 pub use refusal::{Refusal, Refused};
 pub use render::Form;
 pub use route::{Found, RouteTable, Rule, Service};
-pub use settled::{FeedPosition, SettlementCheck, SettlementStore, SettlementTotals, StoreError, Unsettled};
+pub use settled::{
+    FeedPosition, Place, SettlementCheck, SettlementStore, SettlementTotals, StoreError, Unsettled,
+};
 pub use spec::{
     AccessMode, HostPattern, PathPattern, PatternError, ProblemKind, RouteSpec, ServiceSpec, SpecProblem,
 };

@@ -134,7 +134,7 @@ impl Gateway {
         telemetry: Arc<Telemetry>,
         workers: usize,
     ) -> Result<Self, StartError> {
-        let mut till = Till::open(&config, node, &telemetry)?;
+        let mut till = Till::open(&config, node, &telemetry).await?;
         till.begin(&config, &telemetry).await?;
         let payee = till.payee(&config.lightning)?;
         let gate = build_gate(take_routes(&mut config), &config, keys, payee, None);

@@ -1,6 +1,6 @@
 //! The operator's listener: health, readiness and metrics. Never on the public address.
 
-use crate::telemetry::Telemetry;
+use crate::telemetry::{LedgerCheck, Telemetry};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -15,6 +15,9 @@ const CONNECTIONS_MAX: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept, so that a lack of descriptors is waited out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many breaches of the ledger `/readyz` names; all are in the log.
+const BREACHES_NAMED_MAX: usize = 10;
 
 /// What the readiness probe reports; `true` in `ready` means that paid requests are served.
 pub type Readiness = Arc<dyn Fn() -> Readyz + Send + Sync>;
@@ -69,7 +72,10 @@ fn respond(
     match request.uri().path() {
         "/healthz" => answer(StatusCode::OK, "text/plain", "ok\n".into()),
         "/readyz" => {
-            let Readyz { ready, parts } = readiness();
+            let Readyz { ready, mut parts } = readiness();
+            if let Some(check) = telemetry.meters.ledger_check() {
+                tell_check(&check, &mut parts);
+            }
             let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             answer(status, "application/json", json!({ "ready": ready, "parts": parts }).to_string())
         }
@@ -85,6 +91,19 @@ fn respond(
         }
         _ => answer(StatusCode::NOT_FOUND, "text/plain", "/healthz, /readyz or /metrics\n".into()),
     }
+}
+
+/// Whether the books hold stands beside the state of the ledger, and changes nothing about readiness: an account that is
+/// wrong is no reason to stop selling to everybody else.
+fn tell_check(check: &LedgerCheck, parts: &mut Value) {
+    let Some(ledger) = parts.get_mut("ledger").and_then(Value::as_object_mut) else { return };
+    let mut told = json!({ "at": check.at, "breaches": check.breaches.len() });
+    if !check.breaches.is_empty() {
+        let named = check.breaches.iter().take(BREACHES_NAMED_MAX);
+        told["first"] = named.map(ToString::to_string).collect();
+        told["hint"] = "keep a copy of the ledger as it is, and run `octroi ledger check`".into();
+    }
+    ledger.insert("check".to_owned(), told);
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {

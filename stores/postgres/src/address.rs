@@ -205,7 +205,7 @@ mod tests {
             let Err(error) = parse(url) else { panic!("{url} was taken") };
             let told = format!("{error} {error:?} {}", error.hint());
             assert!(!told.contains("sesame") && !told.contains("ame@"), "{told}");
-            assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
+            assert!(matches!(error, StoreError::Database(_)), "{error:?}");
         }
     }
 

@@ -29,8 +29,6 @@ use tokio::{
 const LANES: usize = 2;
 /// Opening takes no longer than this.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
-/// A caller on a thread of its own waits no longer than this.
-const BLOCKED_LIMIT: Duration = Duration::from_secs(2);
 
 const CLOSED: &str = "the store is closed";
 
@@ -92,22 +90,6 @@ impl Engine {
         }
         let asked = self.runtime.spawn(question);
         Box::pin(async move { asked.await.map_err(|_| Failure::Lost(CLOSED.to_owned()))? })
-    }
-
-    /// The same, for a caller that cannot wait asynchronously.
-    pub(crate) fn ask_blocking<T: Send + 'static>(
-        &self,
-        question: impl Future<Output = Result<T, Failure>> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        if let Some(reason) = self.outage() {
-            return Err(StoreError::Unreachable(reason));
-        }
-        let (answer, answered) = std::sync::mpsc::sync_channel(1);
-        self.runtime.spawn(async move {
-            let _ = answer.send(question.await); // who no longer waits need not know
-        });
-        let slow = |_| unreachable("the server does not answer");
-        answered.recv_timeout(BLOCKED_LIMIT).map_err(slow)?.map_err(Failure::of_read)
     }
 
     /// Why a lane does not get through, if one does not.

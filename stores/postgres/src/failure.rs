@@ -1,7 +1,7 @@
 //! What can go wrong between this process and the server, sorted by what to do about it.
 
 use l402_paywall::StoreError;
-use std::{error::Error as _, fmt::Write as _, path::PathBuf};
+use std::{error::Error as _, fmt::Write as _};
 use tokio_postgres::error::SqlState;
 
 /// Longest reason that is told, in bytes; the server writes what it likes.
@@ -52,7 +52,7 @@ impl Failure {
 
 /// The ledger cannot be opened as it is named or set up.
 pub(crate) fn open_error(reason: &str) -> StoreError {
-    StoreError::Open { path: PathBuf::from("the database"), reason: reason.to_owned() }
+    StoreError::Database(reason.to_owned())
 }
 
 impl From<tokio_postgres::Error> for Failure {

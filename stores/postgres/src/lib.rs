@@ -73,7 +73,7 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Open`] where the URL, the password, the database or the server cannot be used; [`StoreError::Newer`]
+    /// [`StoreError::Database`] where the URL, the password, the database or the server cannot be used; [`StoreError::Newer`]
     /// and [`StoreError::Foreign`] for a schema that is not of this version or not a ledger;
     /// [`StoreError::Unreachable`] where nobody answers.
     pub fn open(url: &Secret, schema: &str) -> Result<Self, StoreError> {
@@ -114,15 +114,6 @@ impl PostgresStore {
     ) -> BoxFuture<'static, Result<T, StoreError>> {
         let asked = self.ask(question);
         Box::pin(async move { asked.await.map_err(Failure::of_read) })
-    }
-
-    /// The same for a caller that blocks.
-    fn read_blocking<T: Send + 'static>(
-        &self,
-        question: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Failure>> + Send + Sync + 'static,
-    ) -> Result<T, StoreError> {
-        let pool = Arc::clone(&self.pool);
-        self.engine.ask_blocking(async move { pool.ask(question).await })
     }
 }
 
@@ -184,23 +175,20 @@ impl SettlementStore for PostgresStore {
         Box::pin(async move { asked.await.map_err(Failure::of_write) })
     }
 
-    /// Blocks for one exchange with the server, and never longer than two seconds.
-    fn cursor(&self, feed: &str) -> Result<u64, StoreError> {
+    fn cursor<'a>(&'a self, feed: &'a str) -> BoxFuture<'a, Result<u64, StoreError>> {
         let feed: Arc<str> = feed.into();
-        self.read_blocking(move |session| {
+        self.read(move |session| {
             let feed = Arc::clone(&feed);
             Box::pin(async move { settlements::cursor(session, &feed).await })
         })
     }
 
-    /// Blocks for one exchange with the server, and never longer than two seconds.
-    fn is_settled(&self, payment_hash: PaymentHash) -> Result<bool, StoreError> {
-        self.read_blocking(move |session| Box::pin(settlements::is_settled(session, payment_hash)))
+    fn is_settled(&self, payment_hash: PaymentHash) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.read(move |session| Box::pin(settlements::is_settled(session, payment_hash)))
     }
 
-    /// Blocks for one exchange with the server, and never longer than two seconds.
-    fn totals(&self) -> Result<SettlementTotals, StoreError> {
-        self.read_blocking(|session| Box::pin(settlements::totals(session)))
+    fn totals(&self) -> BoxFuture<'_, Result<SettlementTotals, StoreError>> {
+        self.read(|session| Box::pin(settlements::totals(session)))
     }
 
     fn fault(&self) -> Option<StoreError> {

@@ -5,12 +5,12 @@ use crate::{
     failure::{Failure, open_error},
     session::Session,
 };
-use l402_paywall::StoreError;
-use std::path::PathBuf;
+use l402_paywall::{Place, StoreError};
 use tokio_postgres::types::Type;
 
 /// Each brings the schema from its index to the next version. Never changed once released, only added to.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_ledger.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_ledger.sql"), include_str!("../migrations/0002_excess.sql")];
 
 /// What stands in the database.
 enum Found {
@@ -66,12 +66,16 @@ pub(crate) async fn look(session: &Session, address: &Address) -> Result<Option<
 /// What stands there, unless it is not ours or of a version to come.
 async fn recognise(session: &Session, address: &Address) -> Result<Found, StoreError> {
     match find(session, &address.schema).await.map_err(Failure::of_opening)? {
-        Found::Foreign => Err(StoreError::Foreign(PathBuf::from(address.schema.as_str()))),
+        Found::Foreign => Err(StoreError::Foreign(place(&address.schema))),
         Found::Version(found) if found > known() => {
-            Err(StoreError::Newer { path: PathBuf::from("the database"), found, known: known() })
+            Err(StoreError::Newer { place: place(&address.schema), found, known: known() })
         }
         found => Ok(found),
     }
+}
+
+fn place(schema: &Schema) -> Place {
+    Place::Schema(schema.as_str().to_owned())
 }
 
 /// Which versions this schema has gone through. Its table tells a ledger from anything else.

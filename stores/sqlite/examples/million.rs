@@ -32,7 +32,7 @@ fn main() {
 fn fill(path: &Path) {
     let store = SqliteStore::open(path).expect("a store");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let mut cursor = store.cursor("example").expect("a cursor");
+    let mut cursor = runtime.block_on(store.cursor("example")).expect("a cursor");
     while cursor < ROWS {
         let last = (cursor + BATCH).min(ROWS);
         let batch: Vec<Settlement> = (cursor + 1..=last).map(settlement).collect();
@@ -44,16 +44,17 @@ fn fill(path: &Path) {
 
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
 fn open_and_ask(path: &Path) -> [u64; 4] {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let micros = |since: Instant| u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
     let start = Instant::now();
     let store = SqliteStore::open(path).expect("a store");
     let opened = micros(start);
     let asked = Instant::now();
-    assert_eq!(store.is_settled(settlement(ROWS / 3).payment_hash), Ok(true));
+    assert_eq!(runtime.block_on(store.is_settled(settlement(ROWS / 3).payment_hash)), Ok(true));
     let answered = micros(asked);
     let asked = Instant::now();
-    assert_eq!(store.cursor("example"), Ok(ROWS));
-    assert_eq!(store.totals().expect("totals").count, ROWS);
+    assert_eq!(runtime.block_on(store.cursor("example")), Ok(ROWS));
+    assert_eq!(runtime.block_on(store.totals()).expect("totals").count, ROWS);
     [opened, answered, micros(asked), micros(start)]
 }
 
@@ -61,5 +62,6 @@ fn settlement(number: u64) -> Settlement {
     let mut hash = [0x5a; 32];
     hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     let (payment_hash, amount) = (PaymentHash::from_bytes(hash), MilliSat::from_msat(10_000));
-    Settlement { index: number, payment_hash, amount, settled_at: 1_800_000_000 + number }
+    let invoiced = Some(amount);
+    Settlement { index: number, payment_hash, amount, invoiced, settled_at: 1_800_000_000 + number }
 }

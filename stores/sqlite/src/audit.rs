@@ -46,6 +46,25 @@ pub(super) fn audit(connection: &Connection) -> Result<Audit, Trouble> {
     Ok(audit)
 }
 
+/// Whether the file can be read whole, its indexes too, as <https://sqlite.org/pragma.html#pragma_integrity_check> says:
+/// an index that misses an account would let it be opened, and credited, anew.
+pub(super) fn check_pages(connection: &Connection) -> Result<(), Trouble> {
+    let said = first(connection, "PRAGMA integrity_check(1)", [], |row| Ok(row.get::<_, String>(0)?))?;
+    match said {
+        Some(said) if said == "ok" => Ok(()),
+        said => Err(damaged(said.unwrap_or_default())),
+    }
+}
+
+/// Everything that can be found wrong with a file.
+pub(super) fn look_through(connection: &Connection) -> Result<(), Trouble> {
+    check_pages(connection)?;
+    match audit(connection)?.breaches.first() {
+        None => Ok(()),
+        Some(breach) => Err(damaged(format!("{breach}; `octroi ledger check` tells all that is wrong"))),
+    }
+}
+
 /// Lines about accounts that are not there: those before this one, or all that are left.
 fn tell_strays(
     open: &mut Sums<'_, ReservationId>,

@@ -12,50 +12,53 @@ use l402_paywall::ledger::{
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
 
-/// Writes everything; `ids` are the accounts that are in the file already.
+/// Writes everything; `ids` are the accounts that are in the file, new ones included afterwards.
 pub(super) fn write(
     connection: &Connection,
-    changes: Changes,
-    mut ids: HashMap<AccountKey, i64>,
+    changes: &Changes,
+    ids: &mut HashMap<AccountKey, i64>,
 ) -> Result<(), Trouble> {
-    write_accounts(connection, changes.accounts, &mut ids)?;
-    for (id, reservation) in changes.open {
-        write_reservation(connection, id, reservation, &ids)?;
+    write_accounts(connection, &changes.accounts, ids)?;
+    for (id, reservation) in &changes.open {
+        write_reservation(connection, *id, reservation.as_ref(), ids)?;
     }
-    for (token_id, token) in changes.tokens {
-        write_token(connection, token_id, token)?;
+    for (token_id, token) in &changes.tokens {
+        write_token(connection, *token_id, *token)?;
     }
-    for (key, claim) in changes.claims {
-        write_claim(connection, key, claim)?;
+    for (key, claim) in &changes.claims {
+        write_claim(connection, *key, claim.as_ref())?;
     }
-    for entry in changes.journal {
-        write_entry(connection, &entry, &ids)?;
+    for entry in &changes.journal {
+        write_entry(connection, entry, ids)?;
     }
     Ok(())
 }
 
 fn write_accounts(
     connection: &Connection,
-    accounts: Vec<(AccountKey, Option<Account>)>,
+    accounts: &[(AccountKey, Option<Account>)],
     ids: &mut HashMap<AccountKey, i64>,
 ) -> Result<(), Trouble> {
-    let accounts = accounts.into_iter().filter_map(|(key, account)| Some((key, account?)));
+    let accounts = accounts.iter().filter_map(|(key, account)| Some((*key, account.as_ref()?)));
     let (known, mut new): (Vec<_>, Vec<_>) = accounts.partition(|(key, _)| ids.contains_key(key));
     // A delegated budget names its purchase by id.
     new.sort_by_key(|(_, account)| matches!(account.owner, Owner::Cap(_)));
     for (key, account) in known {
         let mut update = connection.prepare_cached(
-            "UPDATE account SET credited = ?2, debited = ?3, balance = ?4, reserved = ?5, owed = ?6, is_revoked = ?7 \
-             WHERE id = ?1",
+            "UPDATE account SET credited = ?3, debited = ?4, balance = ?5, reserved = ?6, owed = ?7, is_revoked = ?8 \
+             WHERE id = ?1 AND key = ?2",
         )?;
-        let Account { credited, debited, balance, reserved, owed, is_revoked, .. } = account;
+        let Account { credited, debited, balance, reserved, owed, is_revoked, .. } = *account;
         let [credited, debited, balance, reserved, owed] =
             [credited, debited, balance, reserved, owed].map(Units::signed);
         let id = id_of(ids, key)?;
-        update.execute(params![id, credited, debited, balance, reserved, owed, is_revoked])?;
+        let name = key.as_bytes();
+        if update.execute(params![id, name, credited, debited, balance, reserved, owed, is_revoked])? != 1 {
+            return Err(damaged(format!("{key:?} is not where it was")));
+        }
     }
     for (key, account) in new {
-        let id = insert_account(connection, key, &account, ids)?;
+        let id = insert_account(connection, key, account, ids)?;
         ids.insert(key, id);
     }
     Ok(())
@@ -93,7 +96,7 @@ fn insert_account(
 fn write_reservation(
     connection: &Connection,
     id: ReservationId,
-    reservation: Option<Reservation>,
+    reservation: Option<&Reservation>,
     ids: &HashMap<AccountKey, i64>,
 ) -> Result<(), Trouble> {
     let Some(Reservation { handle, units, deadline }) = reservation else {
@@ -105,7 +108,14 @@ fn write_reservation(
         "INSERT INTO reservation (id, account, caps, units, deadline, claim) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (id) DO UPDATE SET units = excluded.units, deadline = excluded.deadline",
     )?;
-    upsert.execute(params![id.as_bytes(), account, caps, units.signed(), signed(deadline)?, handle.claim])?;
+    upsert.execute(params![
+        id.as_bytes(),
+        account,
+        caps,
+        units.signed(),
+        signed(*deadline)?,
+        handle.claim
+    ])?;
     Ok(())
 }
 
@@ -120,12 +130,12 @@ fn write_token(
     Ok(())
 }
 
-fn write_claim(connection: &Connection, key: [u8; 32], claim: Option<ClaimRecord>) -> Result<(), Trouble> {
+fn write_claim(connection: &Connection, key: [u8; 32], claim: Option<&ClaimRecord>) -> Result<(), Trouble> {
     let Some(ClaimRecord { reservation, request, expires_at, state }) = claim else {
         connection.prepare_cached("DELETE FROM claim WHERE key = ?1")?.execute([key])?;
         return Ok(());
     };
-    let (is_answered, answer) = match &state {
+    let (is_answered, answer) = match state {
         ClaimState::InFlight => (false, None),
         ClaimState::Answered(answer) => (true, answer.as_deref()),
     };
@@ -135,7 +145,7 @@ fn write_claim(connection: &Connection, key: [u8; 32], claim: Option<ClaimRecord
          request = excluded.request, expires_at = excluded.expires_at, is_answered = excluded.is_answered, \
          answer = excluded.answer",
     )?;
-    let expires_at = signed(expires_at)?;
+    let expires_at = signed(*expires_at)?;
     upsert.execute(params![key, reservation.as_bytes(), request, expires_at, is_answered, answer])?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The file: made, recognised, brought up to the present schema, and set up for writing.
 
-use l402_paywall::StoreError;
+use crate::lock::Mark;
+use l402_paywall::{Place, StoreError};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
 use std::{
     fs, io,
@@ -13,8 +14,11 @@ use std::{
 const APPLICATION_ID: i32 = 0x4c34_3032;
 
 /// Each brings the schema from its index to the next version. Never changed once released, only added to.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/0001_settlements.sql"), include_str!("../migrations/0002_ledger.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/0001_settlements.sql"),
+    include_str!("../migrations/0002_ledger.sql"),
+    include_str!("../migrations/0003_excess.sql"),
+];
 
 /// How long a lock of another program, such as a backup, is waited for.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
@@ -65,6 +69,14 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// What is noted of the file while it is served.
+pub(super) fn mark(path: &Path, connection: &Connection) -> Result<Mark, StoreError> {
+    let lines =
+        connection.query_row("SELECT coalesce(max(line), 0) FROM journal", [], |row| row.get::<_, i64>(0));
+    let lines = lines.map_err(|error| sql_error(path, &error))?.unsigned_abs();
+    Mark::of(path, lines).map_err(|error| open_error(path, &error))
+}
+
 /// A connection for reading only.
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
@@ -107,7 +119,7 @@ fn inspect(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
         return Err(StoreError::LaxMode { path: path.to_owned(), mode });
     }
     if !metadata.is_file() {
-        return Err(StoreError::Foreign(path.to_owned()));
+        return Err(foreign(path));
     }
     if metadata.len() == 0 {
         return Err(StoreError::Damaged("the file is empty".to_owned()));
@@ -154,19 +166,21 @@ fn recognise(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let application_id = match number("application_id") {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
-            return Err(StoreError::Foreign(path.to_owned()));
+            return Err(foreign(path));
         }
         other => other.map_err(|error| sql_error(path, &error))?,
     };
     if application_id != APPLICATION_ID {
-        return Err(StoreError::Foreign(path.to_owned()));
+        return Err(foreign(path));
     }
     let version = number("user_version").map_err(|error| sql_error(path, &error))?;
     match usize::try_from(version) {
         Ok(version) if version <= MIGRATIONS.len() => Ok(()),
-        Ok(_) => {
-            Err(StoreError::Newer { path: path.to_owned(), found: version.unsigned_abs(), known: known() })
-        }
+        Ok(_) => Err(StoreError::Newer {
+            place: Place::File(path.to_owned()),
+            found: version.unsigned_abs(),
+            known: known(),
+        }),
         Err(_) => Err(StoreError::Damaged(format!("its schema has version {version}"))),
     }
 }
@@ -235,7 +249,11 @@ fn check_tables(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn open_error(path: &Path, error: &io::Error) -> StoreError {
+fn foreign(path: &Path) -> StoreError {
+    StoreError::Foreign(Place::File(path.to_owned()))
+}
+
+pub(super) fn open_error(path: &Path, error: &io::Error) -> StoreError {
     StoreError::Open { path: path.to_owned(), reason: error.to_string() }
 }
 

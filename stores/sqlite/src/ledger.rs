@@ -1,6 +1,13 @@
 //! The store as a ledger.
 
-use crate::{SqliteStore, audit::audit, pool::Pool, reads, trouble::Trouble, writer::FORGOTTEN_MAX};
+use crate::{
+    SqliteStore,
+    audit::{audit, check_pages},
+    pool::Pool,
+    reads,
+    trouble::Trouble,
+    writer::FORGOTTEN_MAX,
+};
 use l402::TokenId;
 use l402_lightning::BoxFuture;
 use l402_paywall::{
@@ -43,6 +50,10 @@ impl Ledger for SqliteStore {
 
     fn check_invariants(&self) -> BoxFuture<'_, Result<Audit, StoreError>> {
         read_aside(&self.pool, audit)
+    }
+
+    fn check_storage(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        read_aside(&self.pool, check_pages)
     }
 
     fn fault(&self) -> Option<StoreError> {

@@ -5,14 +5,26 @@ use crate::file::beside;
 use l402_paywall::StoreError;
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::OpenOptionsExt as _,
+    io::{self, Read as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
+
+/// A mark is three numbers; whatever is longer is none.
+const MARK_BYTES_MAX: u64 = 100;
 
 /// Held by the gateway as long as it has the ledger open. Goes with the process, however that ends.
 #[derive(Debug)]
 pub(super) struct Lock(File);
+
+/// Which file the ledger is, and how far its journal went when a gateway opened it. A copy that was put in its place is
+/// another file, or an older state of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    device: u64,
+    inode: u64,
+    lines: u64,
+}
 
 impl Lock {
     /// Whether a gateway has ever had this ledger open.
@@ -24,7 +36,7 @@ impl Lock {
         let failed =
             |error: &io::Error| StoreError::Open { path: path.to_owned(), reason: error.to_string() };
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(beside(path, ".lock")).map_err(|error| failed(&error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
@@ -33,9 +45,39 @@ impl Lock {
         }
     }
 
+    /// Whether the file with this mark is the one that was noted last, as it was then or later.
+    pub(super) fn knows(&self, mark: &Mark) -> bool {
+        let mut text = String::new();
+        let is_read = (&self.0).take(MARK_BYTES_MAX).read_to_string(&mut text).is_ok();
+        let noted = is_read.then(|| Mark::parse(&text)).flatten();
+        noted.is_some_and(|noted| Mark { lines: noted.lines, ..*mark } == noted && mark.lines >= noted.lines)
+    }
+
+    /// Notes which file is served from now on.
+    pub(super) fn note(&self, mark: &Mark) -> io::Result<()> {
+        let text = format!("{} {} {}\n", mark.device, mark.inode, mark.lines);
+        self.0.set_len(0)?;
+        self.0.write_all_at(text.as_bytes(), 0)?;
+        self.0.sync_all()
+    }
+
     /// Leaves no trace: the ledger was never made.
     pub(super) fn forget(path: &Path) {
         let _ = std::fs::remove_file(beside(path, ".lock")); // whoever cannot remove it is told that it is there
+    }
+}
+
+impl Mark {
+    /// The mark of a file whose journal has so many lines.
+    pub(super) fn of(path: &Path, lines: u64) -> io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), lines })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split_ascii_whitespace().map(|number| number.parse().ok());
+        let [device, inode, lines] = [numbers.next()??, numbers.next()??, numbers.next()??];
+        numbers.next().is_none().then_some(Self { device, inode, lines })
     }
 }
 

@@ -1,6 +1,9 @@
 //! Connections for reading. With a write-ahead log a reader sees the last commit and waits for nobody.
 
-use crate::{file, trouble::Trouble};
+use crate::{
+    file,
+    trouble::{Trouble, at},
+};
 use l402_paywall::StoreError;
 use rusqlite::Connection;
 use std::{
@@ -37,7 +40,7 @@ impl Pool {
             kept.push(connection);
         }
         drop(kept);
-        answer.map_err(Trouble::on_reading)
+        answer.map_err(|trouble| at(&self.path, trouble.on_reading()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {

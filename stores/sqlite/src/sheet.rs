@@ -1,5 +1,5 @@
-//! The ledger's rows of one transaction: loaded as its steps need them, written once at its end. Nothing is kept from one
-//! transaction to the next, because another process may write in between.
+//! The ledger's rows: loaded as steps need them, written once at the end of their transaction, and kept for the next one as
+//! long as nobody else has written in between.
 
 use crate::{
     changes,
@@ -14,9 +14,14 @@ use l402_paywall::ledger::{
 use rusqlite::{Connection, Row};
 use std::collections::HashMap;
 
+/// Rows that are kept at most: some 20 MB.
+const ROWS_MAX: usize = 65_536;
+
 #[derive(Default)]
 pub(super) struct Sheet {
     book: Book,
+    /// What <https://sqlite.org/pragma.html#pragma_data_version> was: another number means that another connection wrote.
+    version: i64,
     /// Accounts that are in the file, by name and by id.
     ids: HashMap<AccountKey, i64>,
     keys: HashMap<i64, AccountKey>,
@@ -25,6 +30,14 @@ pub(super) struct Sheet {
 }
 
 impl Sheet {
+    /// What can be relied on in the transaction that has just begun.
+    pub(super) fn carry_on(self, connection: &Connection) -> Result<Self, Trouble> {
+        let version = first(connection, "PRAGMA data_version", [], |row| Ok(row.get(0)?))?;
+        let version = version.ok_or_else(|| damaged("it has no version"))?;
+        let is_current = version == self.version && self.book.rows() <= ROWS_MAX;
+        Ok(if is_current { self } else { Self { version, ..Self::default() } })
+    }
+
     /// Does one step. When it is refused, nothing of it has happened.
     pub(super) fn step(
         &mut self,
@@ -38,13 +51,12 @@ impl Sheet {
         Ok(self.book.apply(operation, at)?)
     }
 
-    /// Writes down what the steps have changed.
-    pub(super) fn write(mut self, connection: &Connection) -> Result<(), Trouble> {
+    /// Writes down what the steps have changed. What is kept may be relied on once the transaction is committed.
+    pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Trouble> {
         let changes = self.book.take_changes();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        changes::write(connection, changes, self.ids)
+        changes::write(connection, &changes, &mut self.ids)?;
+        self.book.forget_ended(&changes);
+        Ok(())
     }
 
     fn load(&mut self, connection: &Connection, missing: Needs) -> Result<(), Trouble> {

@@ -3,6 +3,7 @@
 use crate::file::{is_damage, reason};
 use l402_paywall::{StoreError, ledger::BookError};
 use rusqlite::Error;
+use std::path::Path;
 
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -15,6 +16,14 @@ pub(super) enum Trouble {
 /// A row cannot be what was written.
 pub(super) fn damaged(what: impl Into<String>) -> Trouble {
     Trouble::Refused(StoreError::Damaged(what.into()))
+}
+
+/// Damage is told with the file that is damaged.
+pub(super) fn at(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Damaged(what) => StoreError::Damaged(format!("{}: {what}", path.display())),
+        error => error,
+    }
 }
 
 /// SQLite's integers are signed.

@@ -168,16 +168,20 @@ impl Fault {
 
 /// Until nobody can send any more.
 fn serve(connection: &mut Connection, waiting: &Receiver<Request>, mut log: Option<&mut Log>, fault: &Fault) {
+    let mut kept = Sheet::default();
     while let Ok(first) = waiting.recv() {
         let mut group = Group { first: Some(first), waiting, replies: Vec::new() };
         if let Some(fault) = fault.0.get() {
             group.refuse(fault);
             continue;
         }
-        if let Err(trouble) = write(connection, &mut group) {
-            fault.note(&trouble);
-            group.refuse(&trouble.on_writing());
-            continue;
+        match write(connection, std::mem::take(&mut kept), &mut group) {
+            Ok(sheet) => kept = sheet,
+            Err(trouble) => {
+                fault.note(&trouble);
+                group.refuse(&trouble.on_writing());
+                continue;
+            }
         }
         group.answer();
         if let Some(Err(error)) = log.as_mut().map(|log| log.look_after(connection)) {
@@ -186,10 +190,10 @@ fn serve(connection: &mut Connection, waiting: &Receiver<Request>, mut log: Opti
     }
 }
 
-/// One transaction with all of them; each request stands or falls by itself.
-fn write(connection: &mut Connection, group: &mut Group<'_>) -> Result<(), Trouble> {
+/// One transaction with all of them; each request stands or falls by itself. Returns the rows as they are now.
+fn write(connection: &mut Connection, kept: Sheet, group: &mut Group<'_>) -> Result<Sheet, Trouble> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut sheet = Sheet::default();
+    let mut sheet = kept.carry_on(&transaction)?;
     while let Some(request) = group.next() {
         match request {
             Request::Record { record, done } => {
@@ -208,7 +212,7 @@ fn write(connection: &mut Connection, group: &mut Group<'_>) -> Result<(), Troub
     }
     sheet.write(&transaction)?;
     transaction.commit()?;
-    Ok(())
+    Ok(sheet)
 }
 
 /// A claim that has expired counts as absent already, so it does not matter what else the transaction does with it.

@@ -95,6 +95,7 @@ pub(super) struct InvoiceRecord {
 pub(super) struct Payment {
     pub(super) index: u64,
     pub(super) at: u64,
+    pub(super) amount: u64,
 }
 
 #[derive(Clone)]
@@ -141,8 +142,7 @@ impl ClnNode {
         let record = records.invoices.iter_mut().find(|record| record.payment_hash == payment_hash);
         let record = record.expect("an invoice of this node");
         assert!(record.paid.is_none() && at < record.expires_at, "an invoice that can be paid");
-        record.paid = Some(Payment { index, at });
-        record.amount += over;
+        record.paid = Some(Payment { index, at, amount: record.amount + over });
         let preimage = record.preimage.clone();
         drop(records);
         self.tell();

@@ -120,13 +120,14 @@ impl InvoiceRecord {
             "bolt11": self.text,
             "payment_hash": self.payment_hash.to_string(),
             "status": self.status(now),
+            "amount_msat": self.amount,
             "expires_at": self.expires_at,
             "created_index": 1,
         });
         if let Some(payment) = self.paid {
             json["pay_index"] = payment.index.into();
             json["paid_at"] = payment.at.into();
-            json["amount_received_msat"] = self.amount.into();
+            json["amount_received_msat"] = payment.amount.into();
         }
         json
     }

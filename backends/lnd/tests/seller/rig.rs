@@ -68,6 +68,23 @@ impl Rig {
         self.settle(&invoice).await;
         invoice
     }
+
+    /// The node receives what the invoice asks for and so much beyond.
+    fn receive(&self, invoice: &Invoice, excess: MilliSat) -> BoxFuture<'static, Preimage> {
+        let world = &self.node.world;
+        let faults = &world.faults;
+        let telling = if faults.strikes(NodeFault::FeedGap) {
+            Telling::Never
+        } else if faults.strikes(NodeFault::FeedDuplicate) {
+            Telling::Twice
+        } else if faults.strikes_once(NodeFault::FeedReorder) {
+            Telling::AfterTheNext
+        } else {
+            Telling::Once
+        };
+        let preimage = world.ledger().settle(invoice.payment_hash(), excess, world.clock.now(), telling);
+        Box::pin(async { preimage })
+    }
 }
 
 impl SellerRig for Rig {
@@ -90,19 +107,11 @@ impl SellerRig for Rig {
     }
 
     fn settle<'a>(&'a self, invoice: &'a Invoice) -> BoxFuture<'a, Preimage> {
-        let world = &self.node.world;
-        let faults = &world.faults;
-        let telling = if faults.strikes(NodeFault::FeedGap) {
-            Telling::Never
-        } else if faults.strikes(NodeFault::FeedDuplicate) {
-            Telling::Twice
-        } else if faults.strikes_once(NodeFault::FeedReorder) {
-            Telling::AfterTheNext
-        } else {
-            Telling::Once
-        };
-        let preimage = world.ledger().settle(invoice.payment_hash(), world.clock.now(), telling);
-        Box::pin(async { preimage })
+        self.receive(invoice, MilliSat::ZERO)
+    }
+
+    fn overpay<'a>(&'a self, invoice: &'a Invoice, excess: MilliSat) -> Option<BoxFuture<'a, Preimage>> {
+        Some(self.receive(invoice, excess))
     }
 
     fn advance(&self, secs: u64) {

@@ -24,6 +24,10 @@ const NO_CODE: &str = "NIP-47 has no error code that says so";
 const SELLER_LACKS: &[Lack] = &[
     Lack::of(LackOf::ChosenPreimage, "make_invoice takes no preimage"),
     Lack::of(LackOf::Cancel, "NIP-47 withdraws only hold invoices"),
+    Lack::of(
+        LackOf::Invoiced,
+        "NIP-47 does not say whether an amount is what was asked for or what was received",
+    ),
     Lack::of(LackOf::Fault(NodeFault::Locked), NO_CODE),
     Lack::of(LackOf::Fault(NodeFault::Starting), NO_CODE),
 ];

@@ -97,6 +97,7 @@ pub(super) struct Incoming {
     pub(super) preimage: Preimage,
     pub(super) text: String,
     pub(super) amount_sat: u64,
+    pub(super) received_sat: u64,
     pub(super) expires_at: u64,
     pub(super) completed_at: Option<u64>,
 }

@@ -17,28 +17,33 @@ impl PhoenixdNode {
     }
 
     /// Somebody pays an invoice.
-    pub(crate) fn settle(&self, payment_hash: PaymentHash) -> Preimage {
+    pub(crate) fn settle(&self, payment_hash: PaymentHash, excess_sat: u64) -> Preimage {
         let millis = {
             let mut records = self.lock();
             records.millis += 1;
             self.clock.now() * 1_000 + records.millis
         };
-        self.settle_at(payment_hash, millis)
+        self.receive(payment_hash, millis, excess_sat)
     }
 
     /// Somebody pays an invoice, at this millisecond by the daemon's clock.
     pub(crate) fn settle_at(&self, payment_hash: PaymentHash, millis: u64) -> Preimage {
+        self.receive(payment_hash, millis, 0)
+    }
+
+    fn receive(&self, payment_hash: PaymentHash, millis: u64, excess_sat: u64) -> Preimage {
         let mut records = self.lock();
         let record = records.incoming.iter_mut().find(|record| record.payment_hash == payment_hash);
         let record = record.expect("an invoice of this daemon");
         assert!(record.completed_at.is_none() && millis / 1_000 < record.expires_at, "it can be paid");
         record.completed_at = Some(millis);
-        let (preimage, amount_sat) = (record.preimage.clone(), record.amount_sat);
+        record.received_sat = record.amount_sat + excess_sat;
+        let (preimage, received_sat) = (record.preimage.clone(), record.received_sat);
         drop(records);
         let event = json!({
             "type": "payment_received",
             "timestamp": millis,
-            "amountSat": amount_sat,
+            "amountSat": received_sat,
             "paymentHash": payment_hash.to_string(),
         });
         self.tell(event.to_string());
@@ -105,6 +110,7 @@ impl PhoenixdNode {
             preimage,
             text: text.clone(),
             amount_sat,
+            received_sat: 0,
             expires_at,
             completed_at: None,
         };
@@ -165,7 +171,7 @@ impl Incoming {
             "isPaid": self.completed_at.is_some(),
             "isExpired": now > self.expires_at,
             "requestedSat": self.amount_sat,
-            "receivedSat": if self.completed_at.is_some() { self.amount_sat } else { 0 },
+            "receivedSat": self.received_sat,
             "fees": 0,
             "expiresAt": self.expires_at * 1_000,
             "createdAt": 0,

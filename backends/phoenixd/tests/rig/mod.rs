@@ -150,7 +150,11 @@ impl SellerRig for Rig {
     }
 
     fn settle<'a>(&'a self, invoice: &'a Invoice) -> BoxFuture<'a, Preimage> {
-        Box::pin(async move { self.node.settle(invoice.payment_hash()) })
+        Box::pin(async move { self.node.settle(invoice.payment_hash(), 0) })
+    }
+
+    fn overpay<'a>(&'a self, invoice: &'a Invoice, excess: MilliSat) -> Option<BoxFuture<'a, Preimage>> {
+        Some(Box::pin(async move { self.node.settle(invoice.payment_hash(), excess.as_msat() / 1_000) }))
     }
 
     fn advance(&self, secs: u64) {

@@ -105,7 +105,8 @@ impl<N: Deref<Target = LoopbackNode>> InFlight<N> {
         if invoice.network() != Network::Regtest {
             return Err(PayRefusal::OtherNetwork);
         }
-        let amount = invoice.amount().ok_or(PayRefusal::Amountless)?;
+        let invoiced = invoice.amount().ok_or(PayRefusal::Amountless)?;
+        let surplus = node.knobs.surplus();
         if invoice.is_expired(now) {
             return Err(PayRefusal::Expired);
         }
@@ -116,7 +117,8 @@ impl<N: Deref<Target = LoopbackNode>> InFlight<N> {
             index: 0,
             payment_hash,
             preimage: preimage.clone().unwrap_or_else(|| Preimage::from_bytes([0; 32])),
-            amount,
+            amount: invoiced.checked_add(surplus).unwrap_or(invoiced),
+            invoiced,
             fee,
             created_at: now,
             settled_at: 0,
@@ -125,7 +127,7 @@ impl<N: Deref<Target = LoopbackNode>> InFlight<N> {
         };
         let hopeless = if invoice.payee() != node.id() || fee > fee_max {
             Some(FailureReason::NoRoute)
-        } else if preimage.is_none() {
+        } else if preimage.is_none() || surplus > invoiced {
             Some(FailureReason::IncorrectPaymentDetails)
         } else {
             None

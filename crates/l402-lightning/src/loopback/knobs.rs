@@ -23,6 +23,7 @@ pub struct Knobs {
     pay: Knob<WrongPayment>,
     track: Knob<WrongTrack>,
     fee_msat: AtomicU64,
+    surplus_msat: AtomicU64,
     reserve_msat: AtomicU64,
     /// Whether payments that have begun stay in flight.
     holding: watch::Sender<bool>,
@@ -74,6 +75,18 @@ impl Knobs {
         MilliSat::from_msat(self.fee_msat.load(Ordering::Relaxed))
     }
 
+    /// What every payment sends beyond what its invoice asks for; nothing at first. The node takes at most twice what it
+    /// asked for, and fails a payment of more as one with wrong details
+    /// ([BOLT 4](https://github.com/lightning/bolts/blob/master/04-onion-routing.md#failure-messages)).
+    pub fn set_surplus(&self, surplus: MilliSat) {
+        self.surplus_msat.store(surplus.as_msat(), Ordering::Relaxed);
+    }
+
+    /// What every payment sends beyond what its invoice asks for.
+    pub fn surplus(&self) -> MilliSat {
+        MilliSat::from_msat(self.surplus_msat.load(Ordering::Relaxed))
+    }
+
     /// What the wallet has to keep: it pays with the rest. Nothing at first.
     pub fn set_reserve(&self, reserve: MilliSat) {
         self.reserve_msat.store(reserve.as_msat(), Ordering::Relaxed);
@@ -105,7 +118,7 @@ impl Knobs {
         let _ = self.holding.subscribe().wait_for(|holding| !holding).await;
     }
 
-    /// Takes every fault and delay back, the fee and the reserve. Payments that are held stay so.
+    /// Takes every fault and delay back, the fee, the surplus and the reserve. Payments that are held stay so.
     pub fn clear(&self) {
         self.create.clear();
         self.lookup.clear();
@@ -115,6 +128,7 @@ impl Knobs {
         self.pay.clear();
         self.track.clear();
         self.set_fee(MilliSat::ZERO);
+        self.set_surplus(MilliSat::ZERO);
         self.set_reserve(MilliSat::ZERO);
     }
 }

@@ -31,6 +31,8 @@ pub struct PaymentRecord {
     pub preimage: Preimage,
     /// What was received.
     pub amount: MilliSat,
+    /// What the invoice asked for; see [`Knobs::set_surplus`](super::Knobs::set_surplus).
+    pub invoiced: MilliSat,
     /// What it cost on top.
     pub fee: MilliSat,
     /// When it began, in unix seconds.
@@ -289,6 +291,7 @@ impl Ledger {
             index: record.index,
             payment_hash: record.payment_hash,
             amount: record.amount,
+            invoiced: Some(record.invoiced),
             settled_at: record.settled_at,
         };
         records.payments.iter().skip(skip).take(SETTLEMENTS_MAX).map(settlement).collect()

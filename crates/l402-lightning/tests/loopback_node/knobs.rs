@@ -189,3 +189,28 @@ async fn the_wallet_keeps_its_reserve() {
     node.knobs().set_reserve(reserve.checked_sub(MilliSat::from_msat(1)).unwrap());
     node.pay(&invoice, LIMITS).await.unwrap();
 }
+
+/// Up to twice what was asked for, as BOLT 4 has it; the invoice asks for as much as before.
+#[tokio::test]
+async fn an_invoice_can_be_overpaid_up_to_twice_and_no_further() {
+    let (node, _) = node();
+    let asked = request().amount;
+    for (surplus, is_taken) in [(1, true), (asked.as_msat(), true), (asked.as_msat() + 1, false)] {
+        let invoice = node.create(InvoiceRequest { preimage: Some(fresh()), ..request() }).await.unwrap();
+        node.knobs().set_surplus(MilliSat::from_msat(surplus));
+        let (balance, told) = (node.balance(), node.payments().len());
+        let paid = node.pay(&invoice, LIMITS).await;
+        if !is_taken {
+            assert_eq!(paid.err(), Some(PayError::Failed(FailureReason::IncorrectPaymentDetails)));
+            assert_eq!((node.balance(), node.payments().len()), (balance, told));
+            continue;
+        }
+        let received = asked.checked_add(MilliSat::from_msat(surplus)).unwrap();
+        assert_eq!((paid.unwrap().amount, node.balance().checked_add(received)), (received, Some(balance)));
+        let state = Invoicer::lookup(&node, invoice.payment_hash()).await;
+        assert_eq!(state, Ok(InvoiceState::Settled { amount: received }));
+        let settlement = node.settlements(told as u64).await.unwrap()[0];
+        assert_eq!((settlement.invoiced, settlement.amount), (Some(asked), received));
+        assert_eq!(settlement.excess().as_msat(), surplus);
+    }
+}

@@ -42,7 +42,7 @@ impl Gate {
         Answer { response, refusal, service_id, minted: minted.map(|minted| minted.price) }
     }
 
-    /// A new challenge, for the pack that the client names where several are sold.
+    /// A new challenge, for the pack that the client names where several are sold. None while the ledger takes nothing.
     async fn offer(
         &self,
         head: &Parts,
@@ -58,6 +58,12 @@ impl Gate {
                 Some(pack.ok_or(Refusal::UnknownPack)?)
             }
         };
+        // Nobody is to pay for what cannot be served.
+        if sold.is_some()
+            && let Some(fault) = self.metering.ledger.as_ref().and_then(|ledger| ledger.fault())
+        {
+            return Err(Refusal::Ledger(fault));
+        }
         let minted = self.mint.offer(&self.keys, found, sold, client.ip, now).await;
         minted.map_err(Refusal::NotMinted)
     }

@@ -90,6 +90,7 @@ impl Gate {
     /// Puts the parts together.
     pub fn new(parts: GateParts) -> Self {
         let GateParts { table, keys, mint, settlement, metering, hold_secs } = parts;
+        metering.note_hold(hold_secs);
         Self { id: GateId::next(), table, keys, mint, settlement, metering, hold_secs }
     }
 

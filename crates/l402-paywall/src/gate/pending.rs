@@ -2,6 +2,7 @@
 
 use super::{Gate, Now};
 use crate::{
+    StoreError,
     admission::Admission,
     ledger::{AccountKey, Cap, Claim, Claimed, Effect, Ledger, Operation, Purse, Reserve, Standing, Units},
     meter::{Idempotency, Meter},
@@ -98,6 +99,8 @@ impl Gate {
             return Err(admission.refuse(Refusal::Internal));
         };
         let purse = purse(permit).ok_or_else(|| admission.refuse(Refusal::Internal))?;
+        let booked = self.metering.booked.book(&**ledger, &purse, now.unix).await;
+        booked.map_err(|error| admission.refuse(Refusal::Ledger(error)))?;
         let Order { claim, extra } = order;
         let mut units = meter.estimate().saturating_add(extra);
         let deadline = now.unix.saturating_add(self.hold_secs);
@@ -186,10 +189,11 @@ fn refusal_of(effect: &Effect, needed: Units) -> Refusal {
         Effect::Claimed(Claimed::InFlight) => Refusal::InFlight,
         Effect::Claimed(Claimed::Differs) => Refusal::KeyReused,
         Effect::Claimed(Claimed::Answered(_)) => Refusal::AnswerNotKept,
+        // It was made, and ended by another gateway before this one heard of it: their clocks differ, or the answer was late.
+        Effect::Ended { .. } => Refusal::Ledger(StoreError::Late),
         // The reservation's name is new, so nothing else can have come of it.
         Effect::Reserved(_)
         | Effect::Credited { .. }
-        | Effect::Ended { .. }
         | Effect::Unknown
         | Effect::Conflict
         | Effect::Withdrawn { .. } => Refusal::Internal,

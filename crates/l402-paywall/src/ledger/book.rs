@@ -145,6 +145,21 @@ impl Book {
         }
     }
 
+    /// Forgets what a store that keeps the book from one transaction to the next will hardly need again, once the changes
+    /// are written down: reservations that have ended, and claims, which can be large.
+    pub fn forget_ended(&mut self, written: &Changes) {
+        for (id, _) in written.open.iter().filter(|(_, open)| open.is_none()) {
+            self.open.rows.remove(id);
+            self.ended.rows.remove(id);
+        }
+        self.claims.rows.clear();
+    }
+
+    /// How many rows are known.
+    pub fn rows(&self) -> usize {
+        self.accounts.rows.len() + self.open.rows.len() + self.tokens.rows.len() + self.claims.rows.len()
+    }
+
     /// Does one step at `at` (Unix seconds). On an error nothing has changed.
     pub fn apply(&mut self, operation: &Operation, at: u64) -> Result<Effect, BookError> {
         if self.missing(&operation.needs()) != Needs::default() {
@@ -401,15 +416,4 @@ fn fresh_cap(purse: &Purse, key: AccountKey) -> Option<Account> {
     let cap = purse.caps.iter().find(|cap| cap.key == key)?;
     let owner = Owner::Cap(AccountKey::of_payment(purse.payment_hash));
     Some(Account::opened(owner, cap.units))
-}
-
-impl Changes {
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
-            && self.open.is_empty()
-            && self.tokens.is_empty()
-            && self.claims.is_empty()
-            && self.journal.is_empty()
-    }
 }

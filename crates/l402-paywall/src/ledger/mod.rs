@@ -51,6 +51,12 @@ pub trait Ledger: Send + Sync {
     /// Looks whether every unit is where it belongs. Reads everything, and sees one state of it.
     fn check_invariants(&self) -> BoxFuture<'_, Result<Audit, StoreError>>;
 
+    /// Whether everything that is stored can be read and found again, as far as the store can tell by itself: beyond the
+    /// units, its pages and indexes. Can take minutes. A database server looks after that itself.
+    fn check_storage(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Why it no longer takes anything, if it does not.
     fn fault(&self) -> Option<StoreError>;
 }

@@ -1,6 +1,7 @@
 //! What selling by the unit needs besides the bytes of a token: the ledger, the revoked tokens, and how often a client
 //! network was served before its first 402. One for all configurations of a gateway, so that it survives a reload.
 
+mod booked;
 mod revoked;
 mod tab;
 
@@ -13,11 +14,13 @@ pub use revoked::Revoked;
 pub use tab::{Bill, Closing, Extended, Tab, TabError};
 
 use crate::{
-    ledger::{Ledger, ReservationId},
+    ledger::{Ledger, ReservationId, Units},
     limit::Courtesy,
     mint::Entropy,
 };
+use booked::Booked;
 use http::HeaderName;
+use l402::Name;
 use std::{
     fmt,
     sync::{
@@ -31,9 +34,12 @@ pub struct Metering {
     pub(crate) ledger: Option<Arc<dyn Ledger>>,
     pub(crate) revoked: Revoked,
     pub(crate) courtesy: Courtesy,
+    pub(crate) booked: Booked,
     /// Tells this process's reservations from those of others.
     instance: [u8; 5],
     next: AtomicU64,
+    /// The longest that units are held by any configuration so far, in seconds.
+    hold_secs: AtomicU64,
 }
 
 impl Metering {
@@ -45,8 +51,10 @@ impl Metering {
             ledger,
             revoked: Revoked::default(),
             courtesy: Courtesy::new(),
+            booked: Booked::default(),
             instance,
             next: AtomicU64::new(0),
+            hold_secs: AtomicU64::new(0),
         }
     }
 
@@ -58,6 +66,21 @@ impl Metering {
     /// Tokens that were revoked.
     pub fn revoked(&self) -> &Revoked {
         &self.revoked
+    }
+
+    /// Units that were sold since the last call, by service: those of purchases whose first booking was done here.
+    pub fn take_sold(&self) -> Vec<(Name, Units)> {
+        self.booked.take_sold()
+    }
+
+    /// A configuration holds units so long.
+    pub(crate) fn note_hold(&self, secs: u64) {
+        self.hold_secs.fetch_max(secs, Ordering::Relaxed);
+    }
+
+    /// Seconds that units are held for a request at most, by any configuration since the start.
+    pub fn hold_secs(&self) -> u64 {
+        self.hold_secs.load(Ordering::Relaxed)
     }
 
     /// A name that no other reservation has, and that grows with time: seconds, process, number.

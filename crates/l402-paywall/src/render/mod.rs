@@ -58,12 +58,15 @@ pub(crate) fn response(scene: &Scene<'_>) -> Response<Bytes> {
 fn problem(scene: &Scene<'_>, headers: &mut HeaderMap) -> Bytes {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     let status = scene.refusal.status();
+    let (detail, reason) = (scene.refusal.to_string(), scene.refusal.reason());
     let mut body = serde_json::json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or("Error"),
         "status": status.as_u16(),
-        "detail": scene.refusal.to_string(),
-        "reason": scene.refusal.reason(),
+        // What client libraries of language models look for: without it they show their users a bare status code.
+        "error": { "type": error_type(status), "code": reason, "message": detail },
+        "detail": detail,
+        "reason": reason,
     });
     if let Some(found) = scene.found {
         body["service"] = found.service.name().as_str().into();
@@ -78,6 +81,15 @@ fn problem(scene: &Scene<'_>, headers: &mut HeaderMap) -> Bytes {
     }
     describe_units(scene, &mut body);
     Bytes::from(body.to_string())
+}
+
+/// The kind of an error in the words of those libraries.
+fn error_type(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::PAYMENT_REQUIRED => "payment_required",
+        _ if status.is_server_error() => "server_error",
+        _ => "invalid_request_error",
+    }
 }
 
 /// What is sold by the unit, and what is left of it.

@@ -8,7 +8,7 @@
 mod memory;
 mod store;
 
-pub use store::{FeedPosition, SettlementStore, SettlementTotals, StoreError};
+pub use store::{FeedPosition, Place, SettlementStore, SettlementTotals, StoreError};
 
 use l402::PaymentHash;
 use l402_lightning::{Invoice, InvoiceState, Invoicer, InvoicerError, MilliSat, Mismatch, Settlement};
@@ -70,7 +70,7 @@ impl SettlementCheck {
         if self.memory.is_settled(hash) {
             return Ok(Standing::Settled);
         }
-        if self.store.is_settled(hash).map_err(Unsettled::Store)? {
+        if self.store.is_settled(hash).await.map_err(Unsettled::Store)? {
             self.memory.remember(hash);
             return Ok(Standing::Settled);
         }
@@ -115,8 +115,8 @@ impl SettlementCheck {
 
     /// Written down before anything is opened: the same answer is given after a restart, even by a silent node.
     async fn keep(&self, payment_hash: PaymentHash, amount: MilliSat) -> Result<(), Unsettled> {
-        // The feed knows its place and time; this is only the fact.
-        let settlement = Settlement { index: 0, payment_hash, amount, settled_at: 0 };
+        // The feed knows its place, its time and what was asked for; this is only the fact.
+        let settlement = Settlement { index: 0, payment_hash, amount, invoiced: None, settled_at: 0 };
         self.store.record(&[settlement], None).await.map_err(Unsettled::Store)?;
         self.memory.remember(payment_hash);
         Ok(())

@@ -2,13 +2,14 @@
 
 use l402::PaymentHash;
 use l402_lightning::{BoxFuture, MilliSat, Settlement};
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// Where settlements are written down. A yes of this store opens the gate, so it holds only what a node said is settled.
 pub trait SettlementStore: Send + Sync {
     /// Writes settlements down, and with `feed` how far that feed was followed: one durable step, which can be repeated.
-    /// A settlement that is known already counts once; a cursor never goes back. When the future is ready, the step
-    /// survives a crash of the machine; when it fails, nothing of it counts.
+    /// A settlement that is known already counts once, and so does its excess, though that may be told later than the
+    /// settlement itself; a cursor never goes back. When the future is ready, the step survives a crash of the machine;
+    /// when it fails, nothing of it counts.
     fn record<'a>(
         &'a self,
         settlements: &'a [Settlement],
@@ -16,13 +17,13 @@ pub trait SettlementStore: Send + Sync {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// How far a feed was followed; 0 if it never was.
-    fn cursor(&self, feed: &str) -> Result<u64, StoreError>;
+    fn cursor<'a>(&'a self, feed: &'a str) -> BoxFuture<'a, Result<u64, StoreError>>;
 
     /// Whether this invoice was settled. One point read, without waiting for writers.
-    fn is_settled(&self, payment_hash: PaymentHash) -> Result<bool, StoreError>;
+    fn is_settled(&self, payment_hash: PaymentHash) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// All that was settled so far.
-    fn totals(&self) -> Result<SettlementTotals, StoreError>;
+    fn totals(&self) -> BoxFuture<'_, Result<SettlementTotals, StoreError>>;
 
     /// Why the store no longer takes anything, if it does not.
     fn fault(&self) -> Option<StoreError>;
@@ -44,6 +45,29 @@ pub struct SettlementTotals {
     pub count: u64,
     /// What they brought in.
     pub amount: MilliSat,
+    /// How many of them brought in more than they asked for, as far as the nodes say.
+    pub overpaid: u64,
+    /// What those brought in beyond what they asked for; a part of `amount`. Nothing was sold for it.
+    pub excess: MilliSat,
+}
+
+/// Where a ledger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A file.
+    File(PathBuf),
+    /// This schema of a database.
+    Schema(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Schema(schema) => write!(f, "schema {schema} of the database"),
+        }
+    }
 }
 
 /// Why the store cannot be used. Nothing that it acknowledged is lost by any of these.
@@ -58,15 +82,18 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
-    /// The file is a database of something else.
-    #[error("{} is not a ledger of this gateway", .0.display())]
-    Foreign(PathBuf),
-    /// The file was written by a newer version.
-    #[error("{} has schema {found}, and this version knows up to {known}", path.display())]
+    /// The database cannot be used as it is named or set up.
+    #[error("the ledger's database cannot be opened: {0}")]
+    Database(String),
+    /// What stands there is something else.
+    #[error("{0} is not a ledger of this gateway")]
+    Foreign(Place),
+    /// It was written by a newer version.
+    #[error("{place} has version {found} of the ledger, and this program knows up to {known}")]
     Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its schema.
+        /// Where it is.
+        place: Place,
+        /// Its version.
         found: u32,
         /// The newest one that is known here.
         known: u32,
@@ -79,10 +106,10 @@ pub enum StoreError {
         /// Its permission bits.
         mode: u32,
     },
-    /// The file is damaged.
+    /// It is damaged.
     #[error("the ledger is damaged: {0}")]
     Damaged(String),
-    /// A write did not reach the disk; nothing more is taken.
+    /// A write was not taken, or did not reach the disk.
     #[error("the ledger cannot be written: {0}")]
     Write(String),
     /// A read failed.
@@ -112,14 +139,21 @@ impl StoreError {
     /// What the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Open { .. } => {
-                "check what `ledger` and `data_dir` name, who may use it and whether the disk is full"
+            Self::Open { .. } => "check what `data_dir` names, who may use it and whether the disk is full",
+            Self::Database(_) => {
+                "check what `ledger` names, and whether this user may connect there and make tables"
             }
-            Self::Foreign(_) => "move it away, or name another `data_dir` or schema",
+            Self::Foreign(Place::File(_)) => "move it away, or name another `data_dir`",
+            Self::Foreign(Place::Schema(_)) => "name another schema, or another database",
             Self::Newer { .. } => "run the version that wrote it, or a newer one",
             Self::LaxMode { .. } => "chmod 600 the file",
-            Self::Damaged(_) | Self::Read(_) => "restore the ledger from a backup; keep the damaged one",
-            Self::Write(_) => "free space or mend the disk, then restart the gateway",
+            Self::Damaged(_) => "restore the ledger from a backup; keep the damaged one",
+            Self::Read(_) => {
+                "mend what the message names; if the ledger is damaged, restore it from a backup and keep the damaged one"
+            }
+            Self::Write(_) => {
+                "free space, or mend what the message names; with a ledger in a file, restart the gateway then"
+            }
             Self::Book(_) => {
                 "run `octroi ledger check`; restore the ledger from a backup if it finds something"
             }

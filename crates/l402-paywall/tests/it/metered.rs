@@ -5,15 +5,19 @@ use http::{Method, header, request::Parts};
 use l402::{Macaroon, Preimage};
 use l402_lightning::{BoxFuture, MilliSat};
 use l402_paywall::{
-    AccessMode, Admission, Completed, Order, Outcome, Rate, Refused, ServiceSpec, StoreError, Verdict,
+    AccessMode, Admission, Completed, Entropy, Order, Outcome, Rate, Refused, ServiceSpec, StoreError,
+    Verdict,
     ledger::{
         AccountKey, Audit, Claim, Effect, Entry, Handle, Holding, Ledger, MemoryLedger, Operation,
         Revocations, Units,
     },
     meter::{Charge, Charging, CostRule, Direction, Idempotency, MeterSpec, Pack, UnitName, Usage},
-    metering::Tab,
+    metering::{Metering, Tab},
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 const SERVED: Outcome = Outcome::Served { status: 200 };
 
@@ -117,6 +121,8 @@ fn a_pack_is_spent_to_its_last_unit_and_no_further() {
     assert_eq!((status, reason), (402, "exhausted"));
     assert_eq!((&body["balance"], &body["needed"], &body["unit"]), (&0.into(), &1.into(), &"request".into()));
     assert_eq!((&body["units"], &body["packs"][1]["name"]), (&3.into(), &"large".into()));
+    assert_eq!((&body["error"]["code"], &body["error"]["message"]), (&body["reason"], &body["detail"]));
+    assert_eq!(body["error"]["type"], "payment_required");
     assert_eq!(shop.audit().totals.debited, 3);
 }
 
@@ -132,6 +138,37 @@ fn an_unpaid_challenge_leaves_no_row_and_a_pack_is_credited_once() {
     shop.serve(&paid("/today", &bought));
     shop.serve(&paid("/today", &bought));
     assert_eq!((shop.audit().purchases, shop.audit().totals.credited), (1, 3));
+}
+
+/// What another gateway draws.
+struct Elsewhere;
+
+impl Entropy for Elsewhere {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(9);
+    }
+}
+
+/// Over all gateways of a ledger each purchase is counted once, by the one that booked it.
+#[test]
+fn a_purchase_is_sold_once_whoever_sees_its_token() {
+    let shop = Shop::by_request();
+    let bought = shop.house.buy("/today");
+    let metering = Arc::new(Metering::new(Some(shop.ledger.clone()), &Elsewhere));
+    let services = vec![metered(CostRule::Fixed(Units::ONE))];
+    let other = House::with_metering(services, 1, Arc::clone(&shop.house.node), None, metering);
+    let sold = |house: &House| house.gate.metering().take_sold();
+    assert_eq!((sold(&shop.house), sold(&other)), (vec![], vec![]), "nothing before the token is shown");
+    shop.serve(&paid("/today", &bought));
+    let beside = Shop { house: other, ledger: Arc::clone(&shop.ledger) };
+    beside.serve(&paid("/today", &bought));
+    shop.serve(&paid("/today", &bought));
+    assert_eq!(sold(&shop.house), [(name("weather"), units(3))]);
+    assert_eq!((sold(&shop.house), sold(&beside.house)), (vec![], vec![]));
+    let another = shop.house.buy("/today");
+    beside.serve(&paid("/today", &another));
+    shop.serve(&paid("/today", &another));
+    assert_eq!((sold(&shop.house), sold(&beside.house)), (vec![], vec![(name("weather"), units(3))]));
 }
 
 #[test]
@@ -364,8 +401,11 @@ fn the_same_claim_is_served_once() {
     assert_eq!((&kept[..], reason(claim(2)), shop.balance(&bought)), (&b"kept"[..], "key_reused", Some(2)));
 }
 
-/// A ledger that has failed.
-struct Broken;
+/// A ledger that fails; whether it knows that can be set.
+#[derive(Default)]
+struct Broken {
+    is_known: AtomicBool,
+}
 
 impl Broken {
     fn fail<T: Send + 'static>() -> BoxFuture<'static, Result<T, StoreError>> {
@@ -403,14 +443,15 @@ impl Ledger for Broken {
     }
 
     fn fault(&self) -> Option<StoreError> {
-        Some(StoreError::Write("no space".to_owned()))
+        self.is_known.load(Ordering::Relaxed).then(|| StoreError::Write("no space".to_owned()))
     }
 }
 
 #[test]
 fn without_its_ledger_metered_service_stops_and_flat_rate_goes_on() {
     let services = vec![metered(CostRule::Fixed(Units::ONE)), service("maps", "/maps/")];
-    let house = House::metered(services, Arc::new(Broken));
+    let ledger = Arc::new(Broken::default());
+    let house = House::metered(services, ledger.clone());
     let (by_unit, flat) = (house.buy("/today"), house.buy("/maps/x"));
     assert_eq!(house.verdict(&paid("/maps/x", &flat)), (200, "admitted"));
     let head = paid("/today", &by_unit);
@@ -421,6 +462,13 @@ fn without_its_ledger_metered_service_stops_and_flat_rate_goes_on() {
     let answer = wait(house.gate.answer(refused, &head, &client(), now()));
     assert_eq!((answer.response.status().as_u16(), answer.refusal.reason()), (503, "ledger_unavailable"));
     assert!(answer.response.headers().contains_key(header::RETRY_AFTER));
+
+    // Nobody is asked to pay for what cannot be served.
+    ledger.is_known.store(true, Ordering::Relaxed);
+    let answer = house.answer(&get("/today"));
+    assert_eq!((answer.response.status().as_u16(), answer.refusal.reason()), (503, "ledger_unavailable"));
+    assert!(!answer.response.headers().contains_key(header::WWW_AUTHENTICATE));
+    assert_eq!(house.answer(&get("/maps/x")).response.status(), 402);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use l402_paywall::{
 };
 use std::{
     collections::HashSet,
+    future::ready,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -44,20 +45,20 @@ impl SettlementStore for Books {
         })
     }
 
-    fn cursor(&self, _: &str) -> Result<u64, StoreError> {
-        Ok(0)
+    fn cursor<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(ready(Ok(0)))
     }
 
-    fn is_settled(&self, payment_hash: PaymentHash) -> Result<bool, StoreError> {
+    fn is_settled(&self, payment_hash: PaymentHash) -> BoxFuture<'_, Result<bool, StoreError>> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         if self.is_unreadable.load(Ordering::Relaxed) {
-            return Err(StoreError::Read("gone".to_owned()));
+            return Box::pin(ready(Err(StoreError::Read("gone".to_owned()))));
         }
-        Ok(self.settled.lock().expect("a set").contains(&payment_hash))
+        Box::pin(ready(Ok(self.settled.lock().expect("a set").contains(&payment_hash))))
     }
 
-    fn totals(&self) -> Result<SettlementTotals, StoreError> {
-        Ok(SettlementTotals::default())
+    fn totals(&self) -> BoxFuture<'_, Result<SettlementTotals, StoreError>> {
+        Box::pin(ready(Ok(SettlementTotals::default())))
     }
 
     fn fault(&self) -> Option<StoreError> {

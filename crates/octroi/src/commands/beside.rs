@@ -3,10 +3,10 @@
 use super::{ConfigFile, EXIT_CONFIG, EXIT_FAILED, presented::TokenFault};
 use crate::{
     config::Config,
-    start::{LedgerError, open_ledger_beside},
+    start::{LedgerError, Stores, open_stores_beside},
 };
 use l402::TokenId;
-use l402_paywall::{StoreError, ledger::Ledger};
+use l402_paywall::StoreError;
 use std::{io, process::ExitCode};
 
 /// Why a command about the ledger failed.
@@ -55,7 +55,7 @@ impl LedgerFault {
 /// Runs a command on the ledger that the config names. Exit 1 if it fails, 2 if the config cannot be read.
 pub(super) fn run<W>(file: &ConfigFile, work: W) -> ExitCode
 where
-    W: AsyncFnOnce(&Config, &dyn Ledger) -> Result<(), LedgerFault>,
+    W: AsyncFnOnce(&Config, &Stores) -> Result<(), LedgerFault>,
 {
     let config = match file.load() {
         Ok(config) => config,
@@ -75,11 +75,11 @@ where
 
 fn open_and<W>(config: &Config, work: W) -> Result<(), LedgerFault>
 where
-    W: AsyncFnOnce(&Config, &dyn Ledger) -> Result<(), LedgerFault>,
+    W: AsyncFnOnce(&Config, &Stores) -> Result<(), LedgerFault>,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(LedgerFault::Runtime)?.block_on(async {
-        let ledger = open_ledger_beside(config)?;
-        work(config, &*ledger).await
+        let stores = open_stores_beside(config)?;
+        work(config, &stores).await
     })
 }

@@ -7,7 +7,7 @@ use super::{
     health::outcome,
 };
 use crate::{edge::unix_secs, telemetry::Telemetry};
-use l402_lightning::{Invoicer as _, InvoicerError, Settlement, SettlementFeed};
+use l402_lightning::{Invoicer as _, InvoicerError, MilliSat, Settlement, SettlementFeed};
 use l402_paywall::{FeedPosition, SettlementCheck, SettlementStore, StoreError};
 use serde_json::{Value, json};
 use std::{
@@ -53,7 +53,7 @@ enum Setback {
 
 impl Follower {
     /// A follower of this node's feed; `None` where the node has no feed and is asked invoice by invoice instead.
-    pub fn new(
+    pub async fn new(
         node: Arc<NodeGuard>,
         feed: String,
         store: Arc<dyn SettlementStore>,
@@ -61,7 +61,7 @@ impl Follower {
         telemetry: Arc<Telemetry>,
     ) -> Result<Option<Self>, StoreError> {
         let cursor = match node.capabilities().settlement_feed {
-            SettlementFeed::Resumable => store.cursor(&feed)?,
+            SettlementFeed::Resumable => store.cursor(&feed).await?,
             // The node begins anew with each of its starts, and so may we: what is known counts once.
             SettlementFeed::Live => 0,
             _ => return Ok(None),
@@ -124,11 +124,12 @@ impl Follower {
         self.set_connected(true);
         let position = FeedPosition { feed: &self.feed, cursor: newest.max(cursor) };
         self.store.record(&batch, Some(position)).await?;
-        for Settlement { payment_hash, .. } in &batch {
-            self.check.has_settled(*payment_hash);
+        for settlement in &batch {
+            self.check.has_settled(settlement.payment_hash);
+            tell_excess(settlement);
         }
         self.cursor.store(position.cursor, Ordering::Relaxed);
-        self.telemetry.meters.set_settled(self.store.totals()?);
+        self.telemetry.meters.set_settled(self.store.totals().await?);
         Ok(newest > cursor)
     }
 
@@ -166,6 +167,19 @@ impl FeedStatus {
     /// Seconds for which settlements may have gone unnoticed.
     fn lag_secs(self) -> u64 {
         if self.connected { 0 } else { unix_secs().saturating_sub(self.since) }
+    }
+}
+
+/// Nothing is sold for it, and a buyer may ask for it back: the operator finds the payment by its hash.
+fn tell_excess(settlement: &Settlement) {
+    let excess = settlement.excess();
+    if excess > MilliSat::ZERO {
+        tracing::info!(
+            payment_hash = %settlement.payment_hash,
+            received_msat = settlement.amount.as_msat(),
+            excess_msat = excess.as_msat(),
+            "an invoice was overpaid"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bodies on their way through: never collected, never held longer than one frame, cut visibly when cut.
 
 use super::{
+    errand::Relay,
     headers::passes_as_trailer,
     metered::MeteredBody,
     order::Payload,
@@ -32,6 +33,8 @@ pub(crate) enum BodyError {
     Exhausted,
     #[error("the charge is not in the ledger")]
     Unbilled,
+    #[error("the gateway lost the answer")]
+    Lost,
 }
 
 /// How a client's body is getting on, for whoever waits for the response.
@@ -161,6 +164,8 @@ pub(crate) enum ReplyBody {
     Upstream(Box<UpstreamBody>),
     /// The upstream's, paid for by the unit.
     Metered(Box<MeteredBody>),
+    /// The same, read by a task that goes on without the client.
+    Relayed(Relay),
 }
 
 /// An upstream's body on its way to the client, with everything that ends with it.
@@ -213,6 +218,12 @@ impl UpstreamBody {
         self.has_ended || self.incoming.is_end_stream()
     }
 
+    /// Whether the client has all of it by the length that it was told, although the upstream has not said that this was
+    /// the end, as it may do by a frame of its own in HTTP/2. In gRPC what counts comes behind.
+    pub(super) fn is_whole_by_length(&self) -> bool {
+        !self.is_grpc && self.incoming.size_hint().exact() == Some(0)
+    }
+
     /// What is left of it is not wanted, so the connection cannot be used again.
     pub(super) fn break_off(&mut self) {
         self.connection = None;
@@ -251,7 +262,7 @@ impl UpstreamBody {
 impl Drop for UpstreamBody {
     /// The HTTP library drops a body as soon as it has sent it, often without asking for its end.
     fn drop(&mut self) {
-        let is_complete = self.is_at_end();
+        let is_complete = self.is_at_end() || self.is_whole_by_length();
         let status = self.status;
         self.ticket.finish(match (self.is_broken, is_complete) {
             (true, _) => Outcome::Cut { status },
@@ -276,6 +287,7 @@ impl Body for ReplyBody {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Upstream(body) => body.poll(cx),
             Self::Metered(body) => body.poll(cx),
+            Self::Relayed(relay) => relay.poll(cx),
         }
     }
 
@@ -284,6 +296,7 @@ impl Body for ReplyBody {
             Self::Own(bytes) => bytes.is_none(),
             Self::Upstream(body) => body.is_at_end(),
             Self::Metered(body) => body.is_end_stream(),
+            Self::Relayed(relay) => relay.is_at_end(),
         }
     }
 
@@ -292,6 +305,8 @@ impl Body for ReplyBody {
             Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Upstream(body) => body.size_hint(),
             Self::Metered(body) => body.size_hint(),
+            // The head has the length, where there is one.
+            Self::Relayed(_) => SizeHint::default(),
         }
     }
 }

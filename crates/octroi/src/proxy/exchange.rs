@@ -2,6 +2,7 @@
 
 use super::{
     body::ReplyBody,
+    errand,
     forward::Forward,
     framing,
     headers::{self, Passage},
@@ -19,7 +20,7 @@ use http::{
 };
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use l402_paywall::{Client, Completed, Form, Refusal, Refused, Verdict};
+use l402_paywall::{Admission, Client, Completed, Form, Refusal, Refused, Verdict, meter::CostRule};
 use std::{
     borrow::Cow,
     net::IpAddr,
@@ -42,13 +43,16 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     let answered = CatchPanic(Box::pin(handle(worker, in_flight, request))).await;
-    answered.unwrap_or_else(|| {
-        tracing::error!("a request made the gateway panic; the request was ended, the gateway goes on");
-        let mut response = Response::new(ReplyBody::from(Bytes::new()));
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        response
-    })
+    answered.unwrap_or_else(broken_down)
+}
+
+/// The answer to a request that made the gateway panic.
+fn broken_down() -> Response<ReplyBody> {
+    tracing::error!("a request made the gateway panic; the request was ended, the gateway goes on");
+    let mut response = Response::new(ReplyBody::from(Bytes::new()));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn handle(
@@ -98,41 +102,91 @@ async fn handle(
         linger(&head, payload);
         return refuse(refused, &head, &client, ticket).await;
     }
-    let Some(upstream) = snapshot.upstreams.get(admission.service_id()) else {
-        let refused = admission.refuse(Refusal::Internal);
-        return refuse(refused, &head, &client, ticket).await;
-    };
-    let refusal_head = RefusalHead::of(&head);
-    let tunnel = if wants_tunnel { head.extensions.remove::<OnUpgrade>() } else { None };
-    let is_grpc = Form::is_grpc(&head.headers);
+    let outlives_client = !wants_tunnel && outlives_client(admission, &head);
     let is_trusted = is_from_proxy(connection.peer.ip(), trusted);
-    let prepared = prepare(&mut head, &ticket, upstream, &connection, is_trusted);
-    if tunnel.is_some() {
-        tunnel::write_handshake(&mut head.headers);
-    }
-    let takes_trailers = takes_trailers(&refusal_head);
-    let is_head = head.method == Method::HEAD;
-    let forward = Forward {
-        snapshot: &snapshot,
-        worker: &worker,
-        upstream,
-        is_grpc,
-        is_head,
-        takes_trailers,
+    let progress = Rc::clone(ticket.progress());
+    let admitted = Admitted {
+        worker: Rc::clone(&worker),
+        connection,
+        head,
+        payload,
+        ticket,
+        ip,
+        wants_tunnel,
+        is_trusted,
         deadline,
     };
-    let sent = match prepared {
-        Ok(()) => forward.send(head, payload, ticket.progress()).await,
-        Err(refusal) => Err(refusal),
-    };
-    match sent {
-        Ok((response, pool, sender)) => forward.reply(response, pool, sender, ticket, tunnel).await,
-        Err(refusal) => {
-            let head = refusal_head.into_parts();
-            let Some(refused) = ticket.admission().map(|admission| admission.refuse(refusal)) else {
-                return Response::new(ReplyBody::Own(None));
-            };
-            refuse(refused, &head, &client, ticket).await
+    if outlives_client {
+        errand::run(worker, progress, admitted.forward()).await.unwrap_or_else(broken_down)
+    } else {
+        admitted.forward().await
+    }
+}
+
+/// Whether a request is served to its end although its client may leave: its answer is kept for who repeats it. A client
+/// that buys time stops paying when it leaves, and of gRPC no answer is kept.
+fn outlives_client(admission: &Admission, head: &Parts) -> bool {
+    let sells_time = admission.meter().is_some_and(|meter| matches!(meter.cost, CostRule::Time { .. }));
+    admission.claims_answer().is_some() && !sells_time && !Form::is_grpc(&head.headers)
+}
+
+/// A request on its way to its upstream.
+struct Admitted {
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    head: Parts,
+    payload: Payload,
+    ticket: Ticket,
+    ip: IpAddr,
+    wants_tunnel: bool,
+    /// Whether it came through a proxy that is believed.
+    is_trusted: bool,
+    deadline: Instant,
+}
+
+impl Admitted {
+    /// Has it answered by its upstream, or refuses it after all.
+    async fn forward(self) -> Response<ReplyBody> {
+        let Self { worker, connection, mut head, payload, ticket, ip, wants_tunnel, is_trusted, deadline } =
+            self;
+        let snapshot = Arc::clone(&ticket.snapshot);
+        let client = Client { ip, server_name: connection.server_name.as_deref() };
+        let Some(admission) = ticket.admission() else { return Response::new(ReplyBody::Own(None)) };
+        let Some(upstream) = snapshot.upstreams.get(admission.service_id()) else {
+            let refused = admission.refuse(Refusal::Internal);
+            return refuse(refused, &head, &client, ticket).await;
+        };
+        let refusal_head = RefusalHead::of(&head);
+        let tunnel = if wants_tunnel { head.extensions.remove::<OnUpgrade>() } else { None };
+        let is_grpc = Form::is_grpc(&head.headers);
+        let prepared = prepare(&mut head, &ticket, upstream, &connection, is_trusted);
+        if tunnel.is_some() {
+            tunnel::write_handshake(&mut head.headers);
+        }
+        let takes_trailers = takes_trailers(&refusal_head);
+        let is_head = head.method == Method::HEAD;
+        let forward = Forward {
+            snapshot: &snapshot,
+            worker: &worker,
+            upstream,
+            is_grpc,
+            is_head,
+            takes_trailers,
+            deadline,
+        };
+        let sent = match prepared {
+            Ok(()) => forward.send(head, payload, ticket.progress()).await,
+            Err(refusal) => Err(refusal),
+        };
+        match sent {
+            Ok((response, pool, sender)) => forward.reply(response, pool, sender, ticket, tunnel).await,
+            Err(refusal) => {
+                let head = refusal_head.into_parts();
+                let Some(refused) = ticket.admission().map(|admission| admission.refuse(refusal)) else {
+                    return Response::new(ReplyBody::Own(None));
+                };
+                refuse(refused, &head, &client, ticket).await
+            }
         }
     }
 }

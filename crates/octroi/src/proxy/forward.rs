@@ -173,10 +173,12 @@ impl Forward<'_> {
         if let Some(admission) = ticket.admission() {
             self.snapshot.gate.dress_reply(admission, &mut head.headers);
         }
-        if let Some(delivery) = &mut metered
+        // The outcome of a gRPC call stands behind its body, and trailers are not kept.
+        if let Some(delivery) = metered.as_mut().filter(|_| !self.is_grpc)
             && let Some(settings) = ticket.admission().and_then(Admission::claims_answer)
         {
-            delivery.copy = Some(Copy::of(head.status, &head.headers, settings.answer_bytes_max));
+            let expected = http_body::Body::size_hint(&body).lower();
+            delivery.copy = Some(Copy::of(head.status, &head.headers, expected, settings.answer_bytes_max));
         }
         head.extensions.clear();
         head.version = Version::HTTP_11; // the listener writes its own

@@ -185,6 +185,21 @@ impl MeteredBody {
         }
     }
 
+    /// Whether the client has been given everything that it will get.
+    pub(super) fn is_handed_over(&self) -> bool {
+        matches!(self.step, Step::Leaving { .. } | Step::Telling | Step::Ended)
+    }
+
+    /// Whether the answer can be kept for who repeats the request, or is about to be.
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        matches!(self.step, Step::Closing { .. }) || self.copy.as_ref().is_some_and(Copy::has_room)
+    }
+
+    /// The client has left; the answer is read to be kept.
+    pub(super) fn note_client_gone(&mut self) {
+        self.upstream.ticket_mut().note_client_gone();
+    }
+
     /// Counts a frame; gives it back where it may pass at once.
     fn pass(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         if let Some(data) = frame.data_ref() {
@@ -203,7 +218,7 @@ impl MeteredBody {
 
     /// The last frame waits for the charge; any other may pass.
     fn unless_last(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
-        if !frame.is_trailers() && !self.upstream.is_at_end() {
+        if !frame.is_trailers() && !self.upstream.is_at_end() && !self.upstream.is_whole_by_length() {
             return Some(frame);
         }
         self.held = Some(frame);

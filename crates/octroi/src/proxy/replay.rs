@@ -22,11 +22,17 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Begins with the head; of the body at most `bytes_max` are kept.
-    pub(super) fn of(status: StatusCode, headers: &HeaderMap, bytes_max: usize) -> Self {
+    /// Begins with the head; of the body, which is said to have `expected` bytes at least, at most `bytes_max` are kept.
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap, expected: u64, bytes_max: usize) -> Self {
         let mut headers = headers.clone();
         headers.remove(header::DATE);
-        Self { status, headers, body: BytesMut::new(), room: Some(bytes_max) }
+        let room = Some(bytes_max).filter(|room| expected <= *room as u64);
+        Self { status, headers, body: BytesMut::new(), room }
+    }
+
+    /// Whether nothing of the answer was too large to keep until now.
+    pub(super) fn has_room(&self) -> bool {
+        self.room.is_some()
     }
 
     /// More of the body.
@@ -101,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_was_kept_is_told_again() {
-        let mut copy = Copy::of(StatusCode::CREATED, &head(), 8);
+        let mut copy = Copy::of(StatusCode::CREATED, &head(), 8, 8);
         copy.add(b"{\"a\"");
         copy.add(b":1}");
         let again = decode(copy.encode().expect("kept")).expect("read");
@@ -113,10 +119,13 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_too_large_is_not_kept() {
-        let mut copy = Copy::of(StatusCode::OK, &head(), 4);
+        let mut copy = Copy::of(StatusCode::OK, &head(), 0, 4);
+        assert!(copy.has_room());
         copy.add(b"12345");
         copy.add(b"");
         assert_eq!(copy.encode(), None);
+        let announced = Copy::of(StatusCode::OK, &head(), 5, 4);
+        assert!(!announced.has_room() && announced.encode().is_none());
     }
 
     proptest! {

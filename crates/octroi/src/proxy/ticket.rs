@@ -17,11 +17,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Stands in the access log where nobody was there to be answered.
+const CLIENT_GONE: u16 = 499;
+
 /// What is known of a request in progress.
 pub(super) struct Ticket {
     pub(super) worker: Rc<Worker>,
     pub(super) snapshot: Arc<Snapshot>,
-    _in_flight: InFlight,
+    /// Absent once the client has left.
+    in_flight: Option<InFlight>,
     request_id: u64,
     method: Method,
     uri: Uri,
@@ -50,7 +54,7 @@ impl Ticket {
             request_id: worker.next_request_id(),
             worker: Rc::clone(worker),
             snapshot: Arc::clone(snapshot),
-            _in_flight: in_flight,
+            in_flight: Some(in_flight),
             method: request.method().clone(),
             uri: request.uri().clone(),
             client,
@@ -92,6 +96,11 @@ impl Ticket {
         self.outcome = Some(outcome);
     }
 
+    /// The client has left its connection, and the request is served on.
+    pub(super) fn note_client_gone(&mut self) {
+        self.in_flight = None;
+    }
+
     pub(super) fn admission(&self) -> Option<&Admission> {
         self.admission.as_ref()
     }
@@ -102,8 +111,8 @@ impl Ticket {
         let status = answer.response.status().as_u16();
         let refusal = &answer.refusal;
         if let Refusal::Ledger(error) = refusal {
-            // Clients are not told what of ours is broken.
-            tracing::warn!(request = self.request_id, reason = refusal.reason(), "{refusal}: {error}");
+            // Clients are not told what of ours is broken. That the ledger stands still is told once, not with each of them.
+            tracing::debug!(request = self.request_id, reason = refusal.reason(), "{refusal}: {error}");
         } else if status >= 500 {
             tracing::warn!(request = self.request_id, reason = refusal.reason(), "{refusal}");
         }
@@ -134,10 +143,11 @@ impl Ticket {
             self.admission.as_ref().and_then(Admission::permit).map_or(0, l402::Permit::unknown_caveats);
         let receipt = self.admission.take().map(|admission| admission.settle(outcome));
         let (status, reason) = match outcome {
+            Outcome::Served { .. } if self.in_flight.is_none() => (CLIENT_GONE, "answer_kept"),
             Outcome::Served { status } => (status, "served"),
             Outcome::Cut { status } => (status, "cut"),
             Outcome::Exhausted { status } => (status, "exhausted"),
-            Outcome::ClientGone { .. } | Outcome::NotSent => (499, "client_gone"),
+            Outcome::ClientGone { .. } | Outcome::NotSent => (CLIENT_GONE, "client_gone"),
             Outcome::UpstreamFailed { status } => (status, "upstream_failed"),
         };
         let record = Record {

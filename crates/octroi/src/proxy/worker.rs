@@ -17,6 +17,9 @@ use std::{
     time::Instant,
 };
 
+/// Requests of one core that are served on without their clients, at most: they are no longer counted with the connections.
+const ORPHANS_MAX: usize = 256;
+
 /// What all cores share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -32,6 +35,16 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pools: RefCell<HashMap<usize, Rc<Pool>>>,
     next_request: Cell<u64>,
+    orphans: Cell<usize>,
+}
+
+/// One of the requests that are served on without their clients.
+pub(super) struct Orphan(Rc<Worker>);
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        self.0.orphans.set(self.0.orphans.get().saturating_sub(1));
+    }
 }
 
 /// A client connection.
@@ -110,11 +123,25 @@ where
 impl Worker {
     /// Worker number `index`; request numbers of different workers never meet.
     pub(crate) fn new(shared: Arc<Shared>, index: u64) -> Rc<Self> {
-        Rc::new(Self { shared, pools: RefCell::default(), next_request: Cell::new(index) })
+        Rc::new(Self {
+            shared,
+            pools: RefCell::default(),
+            next_request: Cell::new(index),
+            orphans: Cell::new(0),
+        })
     }
 
     pub(super) fn next_request_id(&self) -> u64 {
         self.next_request.replace(self.next_request.get().wrapping_add(self.shared.workers))
+    }
+
+    /// A place for a request whose client has left; `None` where there are too many of them.
+    pub(super) fn adopt(self: &Rc<Self>) -> Option<Orphan> {
+        let others = self.orphans.get();
+        (others < ORPHANS_MAX).then(|| {
+            self.orphans.set(others + 1);
+            Orphan(Rc::clone(self))
+        })
     }
 
     pub(super) fn pool(&self, upstream: &Arc<Upstream>) -> Rc<Pool> {

@@ -53,23 +53,30 @@ pub fn open_stores(config: &Config) -> Result<Stores, LedgerError> {
         LedgerChoice::Sqlite => {
             // With the keys in a secret nothing has made it yet.
             make_folder(&config.data_dir)?;
-            Ok(both_sides(SqliteStore::open(&ledger_file(&config.data_dir))?))
+            let store = SqliteStore::open(&ledger_file(&config.data_dir))?;
+            if store.is_other_file() {
+                tracing::warn!(
+                    "the ledger is not the file that was served last; every unit in it is where it belongs, but what was \
+                     spent and revoked since it was copied counts as unspent and good"
+                );
+            }
+            Ok(both_sides(store))
         }
         LedgerChoice::Postgres(server) => Ok(both_sides(connect(server)?)),
     }
 }
 
 /// Opens the store beside a gateway that may be running; makes nothing.
-pub fn open_ledger_beside(config: &Config) -> Result<Arc<dyn Ledger>, LedgerError> {
+pub fn open_stores_beside(config: &Config) -> Result<Stores, LedgerError> {
     match &config.ledger {
         LedgerChoice::Sqlite => {
             let path = ledger_file(&config.data_dir);
             if !path.exists() {
                 return Err(LedgerError::Missing(path));
             }
-            Ok(both_sides(SqliteStore::open_beside(&path)?).ledger)
+            Ok(both_sides(SqliteStore::open_beside(&path)?))
         }
-        LedgerChoice::Postgres(server) => Ok(both_sides(connect(server)?).ledger),
+        LedgerChoice::Postgres(server) => Ok(both_sides(connect(server)?)),
     }
 }
 

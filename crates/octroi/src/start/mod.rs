@@ -7,7 +7,7 @@ mod node;
 mod till;
 
 pub use keys::{Found, KeysError, find_keys, open_keys, read_keys};
-pub use ledger::{LedgerError, Stores, ledger_file, open_ledger_beside, open_stores};
+pub use ledger::{LedgerError, Stores, ledger_file, open_stores, open_stores_beside};
 pub use node::{NodeError, RunningNode, open_remote};
 pub use till::{NeedsRestart, Payee, Till, TillError, TillReport};
 

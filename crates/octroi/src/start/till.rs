@@ -74,7 +74,11 @@ pub struct NeedsRestart;
 
 impl Till {
     /// Opens the store, and begins to watch the node, which need not be up.
-    pub fn open(config: &Config, node: RunningNode, telemetry: &Arc<Telemetry>) -> Result<Self, TillError> {
+    pub async fn open(
+        config: &Config,
+        node: RunningNode,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Self, TillError> {
         let lightning = &config.lightning;
         let guard = Arc::new(NodeGuard::new(
             lightning.node.name(),
@@ -88,7 +92,7 @@ impl Till {
         let books = match lightning.node {
             // A node in memory has no settlements to go on with.
             Node::Loopback { .. } if lightning.proof == Proof::Preimage => None,
-            _ => Some(Books::open(config, &stores.settlements, &guard, telemetry)?),
+            _ => Some(Books::open(config, &stores.settlements, &guard, telemetry).await?),
         };
         let mut tasks = vec![tokio::spawn(Arc::clone(&guard).keep_asking())];
         if let Some(follower) = books.as_ref().and_then(|books| books.follower.clone()) {
@@ -187,13 +191,13 @@ pub struct TillReport {
 }
 
 impl Books {
-    fn open(
+    async fn open(
         config: &Config,
         store: &Arc<dyn SettlementStore>,
         guard: &Arc<NodeGuard>,
         telemetry: &Arc<Telemetry>,
     ) -> Result<Self, StoreError> {
-        telemetry.meters.set_settled(store.totals()?);
+        telemetry.meters.set_settled(store.totals().await?);
         let check = Arc::new(SettlementCheck::new(Arc::clone(store), Arc::clone(guard) as Arc<dyn Invoicer>));
         let follower = Follower::new(
             Arc::clone(guard),
@@ -201,7 +205,8 @@ impl Books {
             Arc::clone(store),
             Arc::clone(&check),
             Arc::clone(telemetry),
-        )?;
+        )
+        .await?;
         Ok(Self { check, follower: follower.map(Arc::new) })
     }
 }

@@ -39,7 +39,8 @@ pub struct Record<'a> {
     pub service: Option<&'a str>,
     /// Status code sent.
     pub status: u16,
-    /// `served`, `cut`, `client_gone`, or the reason of a refusal.
+    /// `served`, `cut`, `client_gone`, `answer_kept` (the client left, and gets the answer if it asks again), or the reason
+    /// of a refusal.
     pub reason: &'static str,
     /// `paid`, `free` or `shadow`; absent where nothing was admitted.
     pub access: Option<&'static str>,

@@ -1,10 +1,16 @@
 //! Counters for Prometheus. Labels are service names and reasons of ours: both are closed sets.
 
 use super::Record;
-use l402_paywall::{SettlementTotals, ledger::Units};
+use l402_paywall::{
+    SettlementTotals,
+    ledger::{Breach, Units},
+};
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 /// Seconds; from a verified request on the same machine to a slow upstream.
 const SECONDS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -16,6 +22,16 @@ pub struct Meters {
     services: HashMap<Box<str>, ServiceMeters>,
     connections: Gauge,
     unknown_caveats: Counter,
+    ledger_check: Mutex<Option<LedgerCheck>>,
+}
+
+/// What the last look through the whole ledger found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerCheck {
+    /// When it ended, in Unix seconds.
+    pub at: u64,
+    /// Units that were not where they belong.
+    pub breaches: Vec<Breach>,
 }
 
 /// The counters of the way that most requests take, looked up once.
@@ -23,6 +39,7 @@ struct ServiceMeters {
     paid: Counter,
     free: Counter,
     seconds: Histogram,
+    sold: Counter,
     reserved: Counter,
     charged: Counter,
     released: Counter,
@@ -67,8 +84,9 @@ impl Meters {
             (
                 "octroi_units_total",
                 Unit::Count,
-                "Units of metered requests that are over, by service and fate: reserved, charged, released, overrun (cost beyond \
-                 what was reserved, paid by nobody), shadow (would have been charged).",
+                "Units by service and fate: sold (by purchases that this gateway booked); and of metered requests that are over \
+                 reserved, charged, released, overrun (cost beyond what was reserved, paid by nobody), shadow (would have been \
+                 charged).",
             ),
             (
                 "octroi_estimated_requests_total",
@@ -83,6 +101,11 @@ impl Meters {
             ("octroi_node_calls_total", Unit::Count, "Calls to the Lightning node, by call and outcome."),
             ("octroi_settlements_total", Unit::Count, "Invoices of the node that were settled, each once."),
             ("octroi_settled_msat_total", Unit::Count, "What settled invoices brought in, in millisatoshi."),
+            (
+                "octroi_overpaid_msat_total",
+                Unit::Count,
+                "The part of that beyond what the invoices asked for, in millisatoshi.",
+            ),
         ] {
             recorder.describe_counter(name.into(), Some(unit), help.into());
         }
@@ -103,6 +126,14 @@ impl Meters {
                 "1 while the Lightning node is left alone because it is in trouble.",
             ),
             ("octroi_settlement_feed_connected", "1 while the node's settlements are followed."),
+            (
+                "octroi_ledger_invariant_breaches",
+                "Places where the last look through the ledger found a unit lost or made up; 0 when the books hold, at most 100.",
+            ),
+            (
+                "octroi_ledger_checked_timestamp_seconds",
+                "When the ledger was looked through last, in Unix seconds.",
+            ),
             ("octroi_settlement_lag_seconds", "Seconds for which settlements may have gone unnoticed."),
         ] {
             recorder.describe_gauge(name.into(), None, help.into());
@@ -116,7 +147,7 @@ impl Meters {
         let connections = recorder.register_gauge(&"octroi_connections".into(), &PLACE);
         let unknown_caveats = recorder.register_counter(&"octroi_unknown_caveats_total".into(), &PLACE);
         let services = services.map(|name| (name.into(), ServiceMeters::new(&recorder, name))).collect();
-        Self { recorder, handle, services, connections, unknown_caveats }
+        Self { recorder, handle, services, connections, unknown_caveats, ledger_check: Mutex::default() }
     }
 
     /// The text that Prometheus scrapes.
@@ -163,11 +194,33 @@ impl Meters {
         let counter = |name: &'static str| self.recorder.register_counter(&name.into(), &PLACE);
         counter("octroi_settlements_total").absolute(totals.count);
         counter("octroi_settled_msat_total").absolute(totals.amount.as_msat());
+        counter("octroi_overpaid_msat_total").absolute(totals.excess.as_msat());
     }
 
     /// Counts reservations that nobody ended before their deadline.
     pub fn count_expired(&self, reservations: u64) {
         self.add("octroi_reservations_expired_total", &[], reservations);
+    }
+
+    /// Counts units that were sold.
+    pub fn count_sold(&self, service: &str, units: Units) {
+        match self.services.get(service) {
+            Some(meters) => meters.sold.increment(units.get()),
+            None => self.add_units(service, "sold", units),
+        }
+    }
+
+    /// Says what a look through the ledger found.
+    pub fn set_ledger_check(&self, check: LedgerCheck) {
+        let number = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        self.set("octroi_ledger_invariant_breaches", number(check.breaches.len() as u64));
+        self.set("octroi_ledger_checked_timestamp_seconds", number(check.at));
+        *self.ledger_check.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
+    }
+
+    /// What the last look through the ledger found, once there was one.
+    pub fn ledger_check(&self) -> Option<LedgerCheck> {
+        self.ledger_check.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, name: &'static str, value: f64) {
@@ -204,23 +257,37 @@ impl Meters {
     }
 
     fn count_units(&self, service: &str, record: &Record<'_>) {
-        let rare = |fate: &'static str, units: Units| {
-            let labels = [("service", service.to_owned()), ("fate", fate.to_owned())];
-            self.add("octroi_units_total", &labels, units.get());
-        };
         if let Some(units) = record.shadow_units {
-            rare("shadow", units);
+            self.add_units(service, "shadow", units);
         }
-        let (Some(bill), Some(meters)) = (record.bill, self.services.get(service)) else { return };
-        meters.reserved.increment(bill.reserved.get());
-        meters.charged.increment(bill.charged.get());
-        meters.released.increment(bill.reserved.saturating_sub(bill.charged).get());
+        let Some(bill) = record.bill else { return };
+        let released = bill.reserved.saturating_sub(bill.charged);
+        match self.services.get(service) {
+            Some(meters) => {
+                meters.reserved.increment(bill.reserved.get());
+                meters.charged.increment(bill.charged.get());
+                meters.released.increment(released.get());
+            }
+            // A reload has brought it.
+            None => {
+                for (fate, units) in
+                    [("reserved", bill.reserved), ("charged", bill.charged), ("released", released)]
+                {
+                    self.add_units(service, fate, units);
+                }
+            }
+        }
         if bill.overrun > Units::ZERO {
-            rare("overrun", bill.overrun);
+            self.add_units(service, "overrun", bill.overrun);
         }
         if bill.is_estimate {
             self.add("octroi_estimated_requests_total", &[("service", service.to_owned())], 1);
         }
+    }
+
+    fn add_units(&self, service: &str, fate: &'static str, units: Units) {
+        let labels = [("service", service.to_owned()), ("fate", fate.to_owned())];
+        self.add("octroi_units_total", &labels, units.get());
     }
 
     fn count_refusal(&self, service: &str, record: &Record<'_>) {
@@ -262,6 +329,7 @@ impl ServiceMeters {
             paid: served("paid"),
             free: served("free"),
             seconds,
+            sold: units("sold"),
             reserved: units("reserved"),
             charged: units("charged"),
             released: units("released"),

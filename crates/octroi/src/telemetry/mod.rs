@@ -6,7 +6,7 @@ mod meters;
 
 pub use access::{AccessLog, Record};
 pub use log::{LogFormat, init};
-pub use meters::Meters;
+pub use meters::{LedgerCheck, Meters};
 
 /// Where every finished request is told.
 #[derive(Debug)]

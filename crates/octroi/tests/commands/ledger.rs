@@ -2,8 +2,10 @@
 
 use crate::World;
 use l402::{PaymentHash, TokenId};
-use l402_paywall::ledger::{
-    AccountKey, Cap, Effect, Ledger as _, Operation, Purse, ReservationId, Reserve, Units,
+use l402_lightning::{MilliSat, Settlement};
+use l402_paywall::{
+    SettlementStore as _,
+    ledger::{AccountKey, Cap, Effect, Ledger as _, Operation, Purse, ReservationId, Reserve, Units},
 };
 use l402_store_sqlite::SqliteStore;
 use serde_json::Value;
@@ -84,6 +86,7 @@ async fn a_ledger_is_proven_to_hold_beside_a_running_gateway() {
     let told = world.tell(&["ledger", "check"]);
     assert_eq!((told.code, told.err.as_str()), (0, ""), "{}", told.out);
     assert!(told.out.contains("✓ every unit is where it belongs"), "{}", told.out);
+    assert!(!told.out.contains("overpaid"), "{}", told.out);
     let told = world.tell(&["ledger", "check", "--json"]);
     let report: Value = serde_json::from_str(&told.out).expect("JSON");
     for (name, count) in [
@@ -95,10 +98,29 @@ async fn a_ledger_is_proven_to_hold_beside_a_running_gateway() {
         ("balance", 83),
         ("reserved", 10),
         ("owed", 0),
+        ("overpaid_msat", 0),
+        ("overpaid_invoices", 0),
     ] {
         assert_eq!(report[name], count, "{name}: {report}");
     }
     assert_eq!((told.code, &report["holds"]), (0, &Value::Bool(true)));
+}
+
+#[tokio::test]
+async fn what_was_received_beyond_the_prices_is_told_beside_the_units() {
+    let (world, store) = World::with_store();
+    let settlement = Settlement {
+        index: 1,
+        payment_hash: PaymentHash::from_bytes([5; 32]),
+        amount: MilliSat::from_msat(1_250),
+        invoiced: Some(MilliSat::from_msat(1_000)),
+        settled_at: NOW,
+    };
+    store.record(&[settlement], None).await.expect("written");
+    let told = world.tell(&["ledger", "check"]);
+    assert!(told.out.contains("\noverpaid      250 msat in 1 invoice\n"), "{}", told.out);
+    let report: Value = serde_json::from_str(&world.tell(&["ledger", "check", "--json"]).out).expect("JSON");
+    assert_eq!((&report["overpaid_msat"], &report["overpaid_invoices"]), (&250.into(), &1.into()));
 }
 
 #[tokio::test]

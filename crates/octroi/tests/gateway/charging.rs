@@ -1,6 +1,7 @@
 //! What a metered request costs when it does not go well, and who is served without paying.
 
 use crate::{
+    backend::{Backend, ok},
     caller::{Caller, Reply, ask_once, get, paid, request},
     metered::{Shop, by_unit, told},
     payload::Payload,
@@ -74,6 +75,30 @@ async fn an_upstream_that_is_late_costs_nothing_unless_the_seller_says_so() {
         assert_eq!(shop.get(&purse).await.status, 504);
         assert_eq!(shop.balance(&purse).await, left, "{word}");
     }
+}
+
+/// An upstream may say in HTTP/2 by a frame of its own that its answer is over. A client of HTTP/1.1 has the whole answer
+/// before, by its length, and is charged before.
+#[tokio::test]
+async fn an_answer_that_is_whole_by_its_length_is_charged_before_its_upstream_ends_it() {
+    let backend = Backend::http(async |_| {
+        let (feed, body) = Payload::stream();
+        tokio::spawn(async move {
+            assert!(feed.data(r#"{"usage":7}"#).await);
+            feed.unread().await;
+        });
+        let mut response = ok(body);
+        response.headers_mut().insert("content-length", "11".parse().expect("a value"));
+        response
+    })
+    .await;
+    let mut service = by_unit(&backend.url(), 100, &json!({ "json": "usage", "max": 50 }));
+    service["upstream_protocol"] = json!("h2");
+    service["meter"]["on_abort"] = json!("release");
+    let shop = Shop::selling(service).await;
+    let purse = shop.stage.buy("/x").await;
+    assert_eq!(shop.get(&purse).await.text(), r#"{"usage":7}"#);
+    assert_eq!(shop.balance(&purse).await, 93);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use l402::Identifier;
 use l402_paywall::ledger::{Holding, Ledger, Operation};
-use octroi::{edge::unix_secs, start::open_ledger_beside};
+use octroi::{edge::unix_secs, start::open_stores_beside};
 use serde_json::{Value, json};
 use std::{
     fmt::Write as _,
@@ -45,11 +45,11 @@ impl Shop {
         Self { stage: Stage::open(&config).await, config }
     }
 
-    fn ledger(&self) -> Arc<dyn Ledger> {
-        open_ledger_beside(&parsed(&self.config, self.stage.folder.path())).expect("a ledger")
+    pub(crate) fn ledger(&self) -> Arc<dyn Ledger> {
+        open_stores_beside(&parsed(&self.config, self.stage.folder.path())).expect("a ledger").ledger
     }
 
-    async fn holding(&self, purse: &Purse) -> Holding {
+    pub(crate) async fn holding(&self, purse: &Purse) -> Holding {
         let token = Identifier::parse(purse.token.view().identifier()).expect("an identifier");
         self.ledger().holding(token.token_id).await.expect("a ledger").expect("a purchase")
     }

@@ -75,6 +75,60 @@ async fn counters_tell_what_happened() {
     assert_eq!(counter(metrics.text(), failed), 1);
 }
 
+/// A service by the unit, whose upstream says what a request costs.
+fn by_unit(name: &str, path: &str, upstream: &str) -> serde_json::Value {
+    json!({
+        "name": name, "path": path, "upstream": upstream, "price": "10 sat",
+        "meter": { "unit": "unit", "pack": 1000, "cost": { "header": "L402-Cost", "max": 50 } },
+    })
+}
+
+#[tokio::test]
+async fn units_are_counted_by_what_became_of_them() {
+    let upstream = Upstream::start(Script::text(""));
+    let mut stage = Stage::open(&config(json!([by_unit("weather", "/", &upstream.url())]))).await;
+    let credential = stage.credential("/today").await;
+    // Served for 7, for more than the most, for nobody knows how much, and failed.
+    for (status, cost) in [(200, Some("7")), (200, Some("60")), (200, None), (500, Some("9"))] {
+        let fields =
+            cost.map(|cost| (http::HeaderName::from_static("l402-cost"), cost.parse().expect("a value")));
+        let status = http::StatusCode::from_u16(status).expect("a status");
+        upstream.reply(Script::Fixed(status, fields.into_iter().collect(), "x".into()));
+        assert_eq!(ask_once(stage.address(), paid("/today", &credential)).await.status, status);
+    }
+    assert_units(&stage, "weather", [1_000, 200, 107, 93, 10]).await;
+    let metrics = get_once(stage.ops(), "/metrics").await;
+    let estimated = r#"octroi_estimated_requests_total{service="weather"}"#;
+    assert_eq!(counter(metrics.text(), estimated), 1);
+
+    // A service that a reload brings is counted as well.
+    let both = json!([by_unit("weather", "/", &upstream.url()), by_unit("maps", "/maps/", &upstream.url())]);
+    stage.reload(&config(both));
+    let credential = stage.credential("/maps/x").await;
+    let cost = (http::HeaderName::from_static("l402-cost"), "3".parse().expect("a value"));
+    upstream.reply(Script::Fixed(http::StatusCode::OK, [cost].into_iter().collect(), "x".into()));
+    ask_once(stage.address(), paid("/maps/x", &credential)).await;
+    assert_units(&stage, "maps", [1_000, 50, 3, 47, 0]).await;
+    assert_units(&stage, "weather", [1_000, 200, 107, 93, 10]).await;
+}
+
+/// Units sold, reserved, charged, released and overrun, once all are counted.
+async fn assert_units(stage: &Stage, service: &str, expected: [u64; 5]) {
+    let mut found = [0; 5];
+    for _ in 0..400 {
+        let metrics = get_once(stage.ops(), "/metrics").await;
+        found = ["sold", "reserved", "charged", "released", "overrun"].map(|fate| {
+            let name = format!(r#"octroi_units_total{{service="{service}",fate="{fate}"}}"#);
+            counter(metrics.text(), &name)
+        });
+        if found == expected {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(found, expected, "{service}");
+}
+
 #[tokio::test]
 async fn nothing_of_it_is_on_the_public_listener() {
     let upstream = Upstream::start(Script::text("sunny"));

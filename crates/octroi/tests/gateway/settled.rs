@@ -10,7 +10,8 @@ use l402_lightning::{
     Invoice, Invoicer, MilliSat, PayLimits, Payer as _,
     loopback::{Fault, LoopbackNode, When, WrongState},
 };
-use l402_paywall::{KeyFile, KeyRing};
+use l402_paywall::{KeyFile, KeyRing, SettlementStore as _};
+use l402_store_sqlite::SqliteStore;
 use octroi::{edge::unix_secs, gateway::Gateway, start::RunningNode};
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
@@ -49,8 +50,12 @@ struct Shop {
 
 impl Shop {
     async fn open(folder: &Path, upstream: &Upstream) -> Self {
+        Self::open_with(folder, &settled(&upstream.url())).await
+    }
+
+    async fn open_with(folder: &Path, config: &Value) -> Self {
         let node = Arc::new(LoopbackNode::new([9; 32], Arc::new(unix_secs)));
-        let config = parsed(&settled(&upstream.url()), folder);
+        let config = parsed(config, folder);
         let telemetry = telemetry(&config);
         let running = RunningNode::of(Arc::clone(&node) as Arc<dyn Invoicer>);
         let gateway = Gateway::start_with_node(config, running, telemetry, 1).await.expect("a gateway");
@@ -129,6 +134,39 @@ async fn while_the_node_cannot_be_asked_nobody_new_gets_in_and_nobody_known_is_k
         shop.present(&other_purse).await.reason() == "unsettled"
     })
     .await;
+}
+
+/// Whatever proves a payment: the buyer gets what it was sold, and what came on top is written down, once.
+#[tokio::test]
+async fn what_is_paid_beyond_the_price_is_written_down_in_both_modes() {
+    let upstream = Upstream::start(Script::text("sunny"));
+    for settlement in ["preimage", "settled"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("rune"), "cnVuZQ==").expect("written");
+        let mut config = settled(&upstream.url());
+        config["lightning"] = json!({
+            "backend": "cln",
+            "network": "regtest",
+            "settlement": settlement,
+            "cln": { "address": "https://127.0.0.1:1", "rune": "./rune" },
+        });
+        let shop = Shop::open_with(folder.path(), &config).await;
+        let (exact, overpaid) = (shop.offer().await, shop.offer().await);
+        shop.pay(&exact).await;
+        shop.node.knobs().set_surplus(MilliSat::from_msat(3_001));
+        shop.pay(&overpaid).await;
+        let purse = unpaid(folder.path(), &overpaid);
+        assert_eq!(shop.present(&purse).await.text(), "sunny", "{settlement}");
+        let ops = shop.gateway.ops().expect("an ops listener");
+        let has =
+            async |line: &str| ask_once(ops, get("/metrics")).await.text().lines().any(|one| one == line);
+        eventually("it is counted", async || has("octroi_overpaid_msat_total 3001").await).await;
+        assert!(has("octroi_settled_msat_total 23001").await && has("octroi_settlements_total 2").await);
+        shop.gateway.drain().await;
+        let totals = SqliteStore::open(&folder.path().join("data/ledger.sqlite")).expect("a store");
+        let totals = totals.totals().await.expect("totals");
+        assert_eq!((totals.count, totals.overpaid, totals.excess.as_msat()), (2, 1, 3_001), "{settlement}");
+    }
 }
 
 /// With the keys in a secret, nothing else makes the data folder.

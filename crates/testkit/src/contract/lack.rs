@@ -47,6 +47,9 @@ pub enum LackOf {
     Memory,
     /// It has no settlement feed: the capabilities say so, and a request for it is unsupported.
     Feed,
+    /// Its feed does not say what an invoice asked for: [`SellerRig::overpay`](super::SellerRig::overpay) says `None`, and
+    /// so does every settlement.
+    Invoiced,
     /// Its feed's cursor does not outlive a restart of the node, as the capabilities say.
     Resume,
 }

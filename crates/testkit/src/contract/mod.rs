@@ -42,6 +42,12 @@ pub trait SellerRig: Send + Sync {
     /// Somebody pays this invoice. Returns once the node has it in its records; gives the preimage.
     fn settle<'a>(&'a self, invoice: &'a Invoice) -> BoxFuture<'a, Preimage>;
 
+    /// As [`settle`](Self::settle), with so much beyond what the invoice asks for, in whole satoshis and less than what it
+    /// asks for. `None` where the service does not tell what an invoice asked for, which [`lacks`](Self::lacks) has to say.
+    fn overpay<'a>(&'a self, _: &'a Invoice, _: MilliSat) -> Option<BoxFuture<'a, Preimage>> {
+        None
+    }
+
     /// Moves the node's clock forward, so that invoices expire.
     fn advance(&self, secs: u64);
 

@@ -39,6 +39,7 @@ pub(crate) enum Slip {
     ShowsTheCredential,
     AnswersEmpty,
     TellsNewestFirst,
+    TakesAllForThePrice,
     IgnoresTheCursor,
     TellsTooMuch,
     TakesAway,
@@ -122,6 +123,11 @@ impl Adapter {
         let mut told = answer?;
         match service.slip {
             Some(Slip::TellsNewestFirst) => told.reverse(),
+            Some(Slip::TakesAllForThePrice) => {
+                for one in &mut told {
+                    one.invoiced = Some(one.amount);
+                }
+            }
             Some(Slip::TellsTooMuch) if told.len() == SETTLEMENTS_MAX => {
                 told.extend(service.node.settlements(from + SETTLEMENTS_MAX as u64).await?);
             }
@@ -160,7 +166,8 @@ fn is_lie(invoice: &Invoice, asked: &InvoiceRequest) -> bool {
 
 fn invented() -> Settlement {
     let payment_hash = PaymentHash::from_bytes([9; 32]);
-    Settlement { index: 1, payment_hash, amount: MilliSat::from_msat(1), settled_at: 1_700_000_000 }
+    let amount = MilliSat::from_msat(1);
+    Settlement { index: 1, payment_hash, amount, invoiced: None, settled_at: 1_700_000_000 }
 }
 
 /// Runs each scenario against a service with each of its slips; every one has to fail.
@@ -216,6 +223,7 @@ fn every_scenario_of_a_seller_finds_a_broken_promise() {
         errors_show_no_secret: ShowsTheCredential;
         the_feed_waits_and_then_tells: AnswersEmpty;
         the_feed_tells_each_settlement_in_order: TellsNewestFirst;
+        an_overpaid_invoice_is_told_with_its_excess: TakesAllForThePrice;
         the_feed_goes_on_from_its_cursor: IgnoresTheCursor;
         the_feed_tells_of_many_settlements_in_bounded_answers: TellsTooMuch;
         the_feed_loses_nothing_when_it_is_dropped: TakesAway;

@@ -1,83 +1,192 @@
-//! The books of an observer who sees everything from outside: every payment, every byte that reached a client, and the
-//! ledger's own records. Nothing that a gateway says is believed.
+//! The books of an observer who sees everything from outside: every payment, what reached every client, what every
+//! upstream sent, and the ledger's own records. Nothing that a gateway says is believed.
 
 use crate::{
-    gateway::{Request, Upstream},
+    client::Client,
+    page::{Page, ended_by_visit},
     store::Store,
-    story::{Story, name},
+    story::Story,
+    tariff::Tariff,
+    visit::Visit,
 };
-use l402_lightning::BoxFuture;
-use l402_paywall::{
-    StoreError,
-    ledger::{
-        Abandoned, AccountKey, Claim, EndedBy, Ending, EntryKind, Ledger as _, Purse, Reservation,
-        ReservationId,
-    },
-};
+use l402::{Macaroon, Preimage, TokenId};
+use l402_lightning::{Invoice, MilliSat};
+use l402_paywall::ledger::{AccountKey, Ending};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
-
-/// Far more lines than a world's journal has.
-const LINES_MAX: usize = 100_000;
 
 /// What the observer knows. Clones are the same books.
 #[derive(Clone)]
 pub(crate) struct Books {
     store: Arc<Store>,
     story: Story,
-    pages: Arc<Mutex<Pages>>,
+    tariff: Arc<Tariff>,
+    /// The true time, in Unix seconds.
+    time: Arc<AtomicU64>,
+    notes: Arc<Mutex<Notes>>,
 }
 
 #[derive(Default)]
-struct Pages {
-    paid: Vec<Purse>,
-    requests: BTreeMap<ReservationId, Page>,
+struct Notes {
+    /// Every price that ever was in a price list, in millisatoshis, with what it buys.
+    prices: BTreeMap<u64, u64>,
+    purchases: Vec<Purchase>,
+    pages: BTreeMap<u64, Page>,
+    /// Offers that clients got since this was last asked.
+    offers: Vec<Offer>,
     /// The first promise that was not kept.
     broken: Option<String>,
 }
 
-/// One request.
-struct Page {
-    request: Request,
-    was_forwarded: bool,
-    /// Units in the whole answer that the client has.
-    whole: Option<u64>,
+/// A token that somebody paid for.
+#[derive(Clone)]
+pub(crate) struct Purchase {
+    pub(crate) token: Macaroon,
+    pub(crate) token_id: TokenId,
+    pub(crate) preimage: Preimage,
+    pub(crate) account: AccountKey,
+    /// What its invoice's price bought.
+    pub(crate) units: u64,
+    /// Whether its revocation was acknowledged.
+    pub(crate) is_revoked: bool,
 }
 
-/// The client of one request, as the gateway sees it.
-pub(crate) struct Client {
-    books: Books,
-    id: ReservationId,
+/// What a 402 offers.
+#[derive(Clone)]
+pub(crate) struct Offer {
+    pub(crate) token: Macaroon,
+    pub(crate) token_id: TokenId,
+    pub(crate) invoice: Invoice,
 }
 
-/// Why a client was turned away.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Refusal {
-    Short,
-    Revoked,
-    Claimed,
-    Unavailable,
+/// What a visitor shows.
+#[derive(Clone, Debug)]
+pub(crate) enum Shown {
+    /// No credential.
+    Nothing,
+    /// A credential that proves nothing.
+    Forgery,
+    /// A paid token with these budgets appended; its gateway may have read that it is revoked.
+    Token { purchase: usize, path: Vec<u64>, revocation_was_read: bool },
 }
 
 impl Books {
-    pub(crate) fn new(store: Arc<Store>, story: Story) -> Self {
-        Self { store, story, pages: Arc::default() }
+    pub(crate) fn new(store: Arc<Store>, story: Story, tariff: Arc<Tariff>, time: Arc<AtomicU64>) -> Self {
+        Self { store, story, tariff, time, notes: Arc::default() }
     }
 
-    /// Somebody paid for a token.
-    pub(crate) fn pay(&self, purse: Purse) {
-        self.pages.lock().unwrap().paid.push(purse);
+    /// From now on this price is in some price list.
+    pub(crate) fn list(&self, msat: u64, units: u64) {
+        self.notes().prices.insert(msat, units);
+    }
+
+    /// Somebody has paid for an offer and holds the preimage.
+    pub(crate) fn pay(&self, offer: Offer, preimage: Preimage) {
+        let mut notes = self.notes();
+        let msat = offer.invoice.amount().map_or(0, MilliSat::as_msat);
+        let Some(units) = notes.prices.get(&msat).copied() else {
+            notes
+                .broken
+                .get_or_insert_with(|| format!("an invoice of {msat} msat was sold for no known price"));
+            return;
+        };
+        let account = AccountKey::of_payment(preimage.payment_hash());
+        if notes.purchases.iter().any(|own| own.account == account) {
+            return; // it was offered again, because nobody knew that it was settled
+        }
+        let (token, token_id) = (offer.token, offer.token_id);
+        notes.purchases.push(Purchase { token, token_id, preimage, account, units, is_revoked: false });
+    }
+
+    pub(crate) fn purchases(&self) -> usize {
+        self.notes().purchases.len()
+    }
+
+    pub(crate) fn purchase(&self, index: usize) -> Purchase {
+        self.notes().purchases[index].clone()
+    }
+
+    /// Offers that clients got since the last call.
+    pub(crate) fn take_offers(&self) -> Vec<Offer> {
+        std::mem::take(&mut self.notes().offers)
+    }
+
+    /// An operator was told that the token is revoked.
+    pub(crate) fn revoked(&self, token_id: TokenId) {
+        let mut notes = self.notes();
+        notes
+            .purchases
+            .iter_mut()
+            .filter(|own| own.token_id == token_id)
+            .for_each(|own| own.is_revoked = true);
     }
 
     /// Somebody makes a request.
-    pub(crate) fn open(&self, request: Request) -> Client {
-        let id = request.id;
-        let page = Page { request, was_forwarded: false, whole: None };
-        self.pages.lock().unwrap().requests.insert(id, page);
-        Client { books: self.clone(), id }
+    pub(crate) fn open(&self, visit: &Visit, shown: Shown) -> Client {
+        let number = visit.number;
+        let mut notes = self.notes();
+        let was_revoked = match &shown {
+            Shown::Token { purchase, revocation_was_read, .. } => {
+                *revocation_was_read || notes.purchases[*purchase].is_revoked
+            }
+            _ => false,
+        };
+        let balance_max = self.balance_max(&notes, &shown);
+        let page = Page::new(visit, shown, self.now(), was_revoked, balance_max);
+        notes.pages.insert(number, page);
+        Client::new(self.clone(), number)
+    }
+
+    /// Something happened to the client of a visit.
+    pub(crate) fn note(&self, number: u64, event: &'static str, change: impl FnOnce(&mut Page)) {
+        self.story.count(event);
+        self.story.tell(|| format!("v{number}: {event}"));
+        if let Some(page) = self.notes().pages.get_mut(&number) {
+            change(page);
+        }
+    }
+
+    /// There is something new to be checked.
+    pub(crate) fn touch(&self) {
+        self.store.touch();
+    }
+
+    /// Somebody was offered a token.
+    pub(crate) fn offer(&self, offer: Offer) {
+        self.notes().offers.push(offer);
+    }
+
+    pub(crate) fn page(&self, number: u64) -> Option<Page> {
+        self.notes().pages.get(&number).cloned()
+    }
+
+    pub(crate) fn break_promise(&self, number: u64, why: impl FnOnce() -> String) {
+        self.store.touch();
+        self.notes().broken.get_or_insert_with(|| format!("v{number}: {}", why()));
+    }
+
+    pub(crate) fn tariff(&self) -> &Tariff {
+        &self.tariff
+    }
+
+    /// What is set aside for a visit at this instant.
+    pub(crate) fn held(&self, number: u64) -> Option<u64> {
+        self.store.open_for(number).map(|open| open.units.get())
+    }
+
+    /// How the reservation of a visit ended.
+    pub(crate) fn ending(&self, number: u64) -> Option<Ending> {
+        ended_by_visit(&self.store).ok()?.get(&number).copied()
+    }
+
+    /// The true time, in Unix seconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.time.load(Ordering::Relaxed)
     }
 
     /// What has to hold at every instant. Nothing is looked at where neither the ledger nor a client has anything new.
@@ -85,27 +194,104 @@ impl Books {
         if !self.store.take_touched() {
             return Ok(());
         }
-        let pages = self.pages.lock().unwrap();
-        if let Some(broken) = &pages.broken {
+        let notes = self.notes();
+        if let Some(broken) = &notes.broken {
             return Err(broken.clone());
         }
-        let audit = self.store.ledger.audit();
-        if let Some(breach) = audit.breaches.first() {
+        let rows = self.store.rows();
+        if let Some(breach) = rows.audit().breaches.first() {
             return Err(format!("the ledger's books do not close: {breach}"));
         }
-        for purse in &pages.paid {
-            let Some(holding) = now(self.store.ledger.holding(purse.token_id)) else { continue };
-            let token = purse.token_id.as_bytes()[0];
-            if holding.account.credited != purse.pack {
-                return Err(format!("token {token} was credited {}", holding.account.credited));
+        for (index, purchase) in notes.purchases.iter().enumerate() {
+            notes.check_budgets(index)?;
+            let Some(account) = rows.accounts.get(&purchase.account) else { continue };
+            let served = notes.served(index, &[]);
+            let (debited, credited) = (account.debited.get(), account.credited.get());
+            if credited != purchase.units {
+                return Err(format!("p{index} bought {} units and was credited {credited}", purchase.units));
             }
-            let own = (AccountKey::of_payment(purse.payment_hash), holding.account);
-            for (key, account) in std::iter::once(own).chain(holding.caps) {
-                let served = pages.served(key);
-                let (debited, credited) = (account.debited.get(), account.credited.get());
-                if served > debited || debited > credited {
+            if served > debited || debited > credited {
+                return Err(format!(
+                    "of p{index}'s {credited} units {served} were served and {debited} are charged"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What has to hold when nothing is under way any more.
+    pub(crate) fn close(&self) -> Result<(), String> {
+        self.store.touch();
+        self.check()?;
+        let endings = ended_by_visit(&self.store)?;
+        let (notes, rows) = (self.notes(), self.store.rows());
+        if !rows.open.is_empty() {
+            return Err(format!("{} reservations are still open", rows.open.len()));
+        }
+        for (number, page) in &notes.pages {
+            let page = Page { was_closed: self.store.was_closed(*number), ..page.clone() };
+            page.check(endings.get(number).copied(), &self.tariff)
+                .map_err(|why| format!("v{number}: {why}"))?;
+        }
+        for (index, purchase) in notes.purchases.iter().enumerate() {
+            let charged: u64 = notes.charged(&endings, index, &[]);
+            let Some(account) = rows.accounts.get(&purchase.account) else { continue };
+            let left = if account.is_revoked { account.owed } else { account.balance };
+            if left.get() + charged != purchase.units {
+                return Err(format!(
+                    "of p{index}'s {} units {charged} were charged and {left} are left",
+                    purchase.units
+                ));
+            }
+        }
+        notes.check_claims(&endings)
+    }
+
+    /// The most that a token can have, by what was charged until now.
+    fn balance_max(&self, notes: &Notes, shown: &Shown) -> u64 {
+        let Shown::Token { purchase, path, .. } = shown else { return 0 };
+        let Ok(endings) = ended_by_visit(&self.store) else { return 0 };
+        let left = |depth: usize| {
+            let limit = depth.checked_sub(1).map_or(notes.purchases[*purchase].units, |last| path[last]);
+            limit.saturating_sub(notes.charged(&endings, *purchase, &path[..depth]))
+        };
+        (0..=path.len()).map(left).min().unwrap_or(0)
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap()
+    }
+}
+
+impl Notes {
+    /// Units in whole answers that drew on a budget.
+    fn served(&self, purchase: usize, budget: &[u64]) -> u64 {
+        self.drew_on(purchase, budget).filter_map(|(_, page)| page.whole).sum()
+    }
+
+    /// Units that were charged to a budget.
+    fn charged(&self, endings: &BTreeMap<u64, Ending>, purchase: usize, budget: &[u64]) -> u64 {
+        let ended = self.drew_on(purchase, budget).filter_map(|(number, _)| endings.get(number));
+        ended.map(|ending| ending.charged.get()).sum()
+    }
+
+    fn drew_on<'n>(&'n self, own: usize, budget: &'n [u64]) -> impl Iterator<Item = (&'n u64, &'n Page)> {
+        self.pages.iter().filter(move |(_, page)| match &page.shown {
+            Shown::Token { purchase, path, .. } => *purchase == own && path.starts_with(budget),
+            Shown::Nothing | Shown::Forgery => false,
+        })
+    }
+
+    /// No copy spends beyond its budget, nor do all its copies together.
+    fn check_budgets(&self, purchase: usize) -> Result<(), String> {
+        for (number, page) in self.drew_on(purchase, &[]) {
+            let Shown::Token { path, .. } = &page.shown else { continue };
+            for depth in 1..=path.len() {
+                let (limit, served) = (path[depth - 1], self.served(purchase, &path[..depth]));
+                if served > limit {
                     return Err(format!(
-                        "of token {token}'s {credited} units {served} were served and {debited} charged ({key:?})"
+                        "p{purchase}{:?} was served {served} units, lastly v{number}",
+                        &path[..depth]
                     ));
                 }
             }
@@ -113,179 +299,16 @@ impl Books {
         Ok(())
     }
 
-    /// What has to hold when nothing is under way any more.
-    pub(crate) fn close(&self, rule: Abandoned) -> Result<(), String> {
-        self.store.touch();
-        self.check()?;
-        let audit = self.store.ledger.audit();
-        if audit.open > 0 {
-            return Err(format!("{} reservations are still open", audit.open));
-        }
-        let endings = self.endings();
-        let pages = self.pages.lock().unwrap();
-        for (id, page) in &pages.requests {
-            let ending = endings.get(id).copied();
-            page.check(ending, rule).map_err(|why| format!("{}: {why}", name(*id)))?;
-        }
-        pages.check_claims(&endings)
-    }
-
-    /// How each reservation ended, as the journal tells.
-    fn endings(&self) -> BTreeMap<ReservationId, Ending> {
-        let lines = now(self.store.ledger.journal(0, LINES_MAX));
-        let ended = lines.into_iter().filter_map(|(_, line)| match (&line.kind, line.ending()) {
-            (EntryKind::Ended { handle, .. }, Some(ending)) => Some((handle.id, ending)),
-            _ => None,
-        });
-        ended.collect()
-    }
-
-    /// What is set aside for a request at this instant.
-    fn open_reservation(&self, purse: &Purse, id: ReservationId) -> Option<Reservation> {
-        let open = now(self.store.ledger.holding(purse.token_id))?.open;
-        open.into_iter().find(|reservation| reservation.handle.id == id)
-    }
-}
-
-impl Pages {
-    /// Units in whole answers that drew on an account.
-    fn served(&self, key: AccountKey) -> u64 {
-        let drew = |page: &&Page| page.request.purse.accounts().contains(&key);
-        self.requests.values().filter(drew).filter_map(|page| page.whole).sum()
-    }
-
-    /// Of all requests under one claim that is kept, one is charged at most.
-    fn check_claims(&self, endings: &BTreeMap<ReservationId, Ending>) -> Result<(), String> {
-        let mut charged: BTreeMap<[u8; 32], ReservationId> = BTreeMap::new();
-        for (id, page) in &self.requests {
-            let Some(claim) = &page.request.claim else { continue };
-            let is_charged = endings.get(id).is_some_and(|ending| ending.charged.get() > 0);
-            if is_charged && let Some(other) = charged.insert(claim.key, *id) {
-                return Err(format!("{} and {} are one request, and charged twice", name(*id), name(other)));
+    /// Of all requests under one claim, one is charged at most.
+    fn check_claims(&self, endings: &BTreeMap<u64, Ending>) -> Result<(), String> {
+        let mut charged = BTreeMap::new();
+        for (number, page) in &self.pages {
+            let Some(claim) = page.claim() else { continue };
+            let is_charged = endings.get(number).is_some_and(|ending| ending.charged.get() > 0);
+            if is_charged && let Some(other) = charged.insert(claim, *number) {
+                return Err(format!("v{number} and v{other} are one request, and charged twice"));
             }
         }
         Ok(())
-    }
-}
-
-impl Page {
-    /// What was charged for it is what it was worth, and what was served was charged.
-    fn check(&self, ending: Option<Ending>, rule: Abandoned) -> Result<(), String> {
-        let charged = ending.map_or(0, |ending| ending.charged.get());
-        if let Some(whole) = self.whole
-            && whole > charged
-        {
-            return Err(format!("{whole} units were served whole, and {charged} charged"));
-        }
-        let Some(Ending { by, reserved, overrun, .. }) = ending else {
-            return if self.was_forwarded { Err("it was forwarded on hope".to_owned()) } else { Ok(()) };
-        };
-        if by == EndedBy::Expire && rule == Abandoned::Charge {
-            return if charged == reserved.get() { Ok(()) } else { Err("the rule was not kept".to_owned()) };
-        }
-        let most = match (&self.request.upstream, by) {
-            (Upstream::Fails, _) | (_, EndedBy::Release | EndedBy::Expire) => 0,
-            (Upstream::AnswersUnreadably, _) => self.request.estimate,
-            (Upstream::Answers(cost) | Upstream::BreaksOff(cost) | Upstream::LosesItsClient(cost), _) => {
-                *cost
-            }
-            (Upstream::Streams(parts), _) => parts.last().copied().unwrap_or(0),
-        };
-        if charged > most || (charged > 0 && !self.was_forwarded) {
-            return Err(format!("{charged} units were charged, and it was worth {most}"));
-        }
-        if overrun.get() > 0 && charged != reserved.get() {
-            return Err("an overrun, although not everything was charged".to_owned());
-        }
-        Ok(())
-    }
-}
-
-impl Client {
-    /// The request went upstream, so units have to be set aside for it, or to have been.
-    pub(crate) fn forwarded(&self) {
-        self.note("forwarded", "forwarded", |page| page.was_forwarded = true);
-        let purse = self.request().purse;
-        let was_reserved = self.books.open_reservation(&purse, self.id).is_some()
-            || self.books.endings().contains_key(&self.id);
-        if !was_reserved {
-            self.break_promise("it was forwarded on hope");
-        }
-    }
-
-    /// The client has the first `units` of a stream, so they have to be set aside, or the reservation has ended since.
-    pub(crate) fn part(&self, units: u64) {
-        self.note("part served", "has a part", |_| ());
-        let reservation = self.books.open_reservation(&self.request().purse, self.id);
-        if reservation.is_some_and(|reservation| reservation.units.get() < units) {
-            self.break_promise("a stream ran ahead of its reservation");
-        }
-    }
-
-    /// The client has the whole answer.
-    pub(crate) fn whole(&self, units: u64) {
-        self.note("whole answer", "has everything", |page| page.whole = Some(units));
-    }
-
-    /// The client has an answer that was kept: of a request that was settled under the same claim.
-    pub(crate) fn replayed(&self, answer: &[u8]) {
-        self.note("answer replayed", "has the kept answer", |_| ());
-        let request = self.request();
-        let original = <[u8; 16]>::try_from(answer).ok().map(ReservationId::from_bytes);
-        let earlier = original.and_then(|id| {
-            let earlier = self.books.pages.lock().unwrap().requests.get(&id)?.request.claim.clone()?;
-            (self.books.endings().get(&id)?.by == EndedBy::Settle).then_some(earlier)
-        });
-        let is_same =
-            |(earlier, own): (Claim, Claim)| (earlier.key, earlier.request) == (own.key, own.request);
-        if !earlier.zip(request.claim).is_some_and(is_same) {
-            self.break_promise("somebody else's answer was replayed");
-        }
-    }
-
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        let (event, line) = match refusal {
-            Refusal::Short => ("refused: short", "is refused: too few units"),
-            Refusal::Revoked => ("refused: revoked", "is refused: revoked"),
-            Refusal::Claimed => ("refused: claimed", "is refused: made before"),
-            Refusal::Unavailable => ("refused: unavailable", "is refused: no ledger"),
-        };
-        self.note(event, line, |_| ());
-    }
-
-    /// The upstream failed.
-    pub(crate) fn failed(&self) {
-        self.note("upstream failed", "is told of the upstream's failure", |_| ());
-    }
-
-    /// The client sees that the answer is not whole.
-    pub(crate) fn cut(&self) {
-        self.note("answer cut", "sees its answer end early", |_| ());
-    }
-
-    fn note(&self, event: &'static str, line: &str, change: impl FnOnce(&mut Page)) {
-        self.books.store.touch();
-        self.books.story.count(event);
-        self.books.story.tell(|| format!("client of {}: {line}", name(self.id)));
-        if let Some(page) = self.books.pages.lock().unwrap().requests.get_mut(&self.id) {
-            change(page);
-        }
-    }
-
-    fn request(&self) -> Request {
-        self.books.pages.lock().unwrap().requests[&self.id].request.clone()
-    }
-
-    fn break_promise(&self, why: &str) {
-        let mut pages = self.books.pages.lock().unwrap();
-        pages.broken.get_or_insert_with(|| format!("{}: {why}", name(self.id)));
-    }
-}
-
-/// An answer of the ledger itself, which is there at once.
-fn now<T>(mut answer: BoxFuture<'_, Result<T, StoreError>>) -> T {
-    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer.unwrap(),
-        Poll::Pending => panic!("a ledger in memory answers at once"),
     }
 }

@@ -1,5 +1,6 @@
-//! Chance, from a seed.
+//! Chance, from a seed. Everything that could go one way or another in a world asks here.
 
+use l402_paywall::Entropy;
 use testkit::SeededEntropy;
 
 /// Throws that are the same in every run with the same seed.
@@ -32,6 +33,11 @@ impl Dice {
         usize::try_from(self.below(len as u64)).unwrap()
     }
 
+    /// One of a list that is not empty.
+    pub(crate) fn one_of<T: Copy>(&self, list: &[T]) -> T {
+        list[self.index(list.len())]
+    }
+
     /// One of several, each as likely as its weight says; `None` where all weights are zero.
     pub(crate) fn weighted<T: Copy>(&self, choices: &[(u64, T)]) -> Option<T> {
         let sum: u64 = choices.iter().map(|(weight, _)| weight).sum();
@@ -41,5 +47,11 @@ impl Dice {
             left = left.saturating_sub(*weight);
             is_it.then_some(*choice)
         })
+    }
+}
+
+impl Entropy for Dice {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
     }
 }

@@ -27,10 +27,10 @@ impl Story {
     }
 
     pub(crate) fn tell(&self, line: impl FnOnce() -> String) {
-        let mut told = self.0.lock().unwrap();
-        if told.is_wanted {
+        let is_wanted = self.0.lock().unwrap().is_wanted;
+        if is_wanted {
             let line = line();
-            told.lines.push(line);
+            self.0.lock().unwrap().lines.push(line);
         }
     }
 
@@ -47,13 +47,8 @@ impl Story {
     }
 }
 
-/// A reservation's name, in short.
-pub(crate) fn name(id: ReservationId) -> String {
-    format!("r{}", u128::from_be_bytes(*id.as_bytes()))
-}
-
-/// A step, in short.
-pub(crate) fn step(operation: &Operation) -> String {
+/// A step, in short; `name` says whose reservation it is about.
+pub(crate) fn step(operation: &Operation, name: impl Fn(ReservationId) -> String) -> String {
     let of = |handle: &Handle| name(handle.id);
     match operation {
         Operation::Credit(purse) => format!("credit {}", purse.pack),
@@ -66,7 +61,7 @@ pub(crate) fn step(operation: &Operation) -> String {
         Operation::Settle { handle, cost, .. } => format!("settle {} at {cost}", of(handle)),
         Operation::Release(handle) => format!("release {}", of(handle)),
         Operation::Expire { handle, rule } => format!("expire {} ({rule:?})", of(handle)),
-        Operation::Revoke(token_id) => format!("revoke token {}", token_id.as_bytes()[0]),
+        Operation::Revoke(token_id) => format!("revoke {}", hex::encode(&token_id.as_bytes()[4..8])),
     }
 }
 

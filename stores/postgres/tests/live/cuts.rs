@@ -40,7 +40,7 @@ async fn a_connection_cut_at_its_commit_loses_nothing_and_does_nothing_twice() {
     let audit = audit(&store).await;
     assert_eq!((audit.open, audit.totals.debited, audit.totals.balance), (0, debited, balance));
     assert_eq!(store.journal(0, 100).await.expect("a journal").len(), 12, "two lines each");
-    assert_eq!(store.totals().map(|totals| totals.count), Ok(0));
+    assert_eq!(store.totals().await.map(|totals| totals.count), Ok(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,12 +53,15 @@ async fn a_settlement_whose_commit_is_cut_counts_once() {
             index: u64::from(number),
             payment_hash: l402::PaymentHash::from_bytes([number; 32]),
             amount: MilliSat::from_msat(10),
+            invoiced: Some(MilliSat::from_msat(7)),
             settled_at: crate::NOW,
         };
         proxy.cut(cut, 1);
         store.record(&[settlement], None).await.expect("written");
         assert_eq!(proxy.cuts_left(), 0);
-        assert_eq!(store.totals().map(|totals| totals.count), Ok(u64::from(number)));
+        let totals = store.totals().await.expect("totals");
+        let (number, excess) = (u64::from(number), MilliSat::from_msat(3 * u64::from(number)));
+        assert_eq!((totals.count, totals.overpaid, totals.excess), (number, number, excess));
     }
 }
 
@@ -82,7 +85,7 @@ async fn a_server_that_says_nothing_costs_a_bounded_wait_once_and_then_none() {
             assert!(unreachable(&answer), "{answer:?}");
         }
         assert!(matches!(store.holding(purse.token_id).await, Err(StoreError::Unreachable(_))));
-        assert!(matches!(store.totals(), Err(StoreError::Unreachable(_))));
+        assert!(matches!(store.totals().await, Err(StoreError::Unreachable(_))));
     };
     tokio::time::timeout(PATIENCE, many).await.expect("refused at once");
     proxy.be_silent(false);

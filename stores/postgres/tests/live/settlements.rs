@@ -9,7 +9,13 @@ use std::sync::Arc;
 
 fn settlement(number: u64) -> Settlement {
     let amount = MilliSat::from_msat(10_000);
-    Settlement { index: number, payment_hash: hash(number), amount, settled_at: crate::NOW }
+    let invoiced = Some(amount);
+    Settlement { index: number, payment_hash: hash(number), amount, invoiced, settled_at: crate::NOW }
+}
+
+/// The same, of which so much was more than the invoice asked for.
+fn overpaid_settlement(number: u64, excess: u64) -> Settlement {
+    Settlement { invoiced: Some(MilliSat::from_msat(10_000 - excess)), ..settlement(number) }
 }
 
 fn hash(number: u64) -> PaymentHash {
@@ -18,9 +24,15 @@ fn hash(number: u64) -> PaymentHash {
     PaymentHash::from_bytes(bytes)
 }
 
-fn totals(store: &PostgresStore) -> (u64, u64) {
-    let totals = store.totals().expect("totals");
+async fn totals(store: &PostgresStore) -> (u64, u64) {
+    let totals = store.totals().await.expect("totals");
     (totals.count, totals.amount.as_msat())
+}
+
+/// How many were overpaid, and by how much in all.
+async fn overpaid(store: &PostgresStore) -> (u64, u64) {
+    let totals = store.totals().await.expect("totals");
+    (totals.overpaid, totals.excess.as_msat())
 }
 
 async fn record(store: &PostgresStore, batch: &[Settlement], cursor: Option<u64>) -> Result<(), StoreError> {
@@ -30,16 +42,61 @@ async fn record(store: &PostgresStore, batch: &[Settlement], cursor: Option<u64>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_settlement_counts_once_however_often_and_however_late_it_is_told() {
     let store = open(&server::shared().url(), &fresh_schema());
-    assert_eq!((totals(&store), store.cursor("node")), ((0, 0), Ok(0)));
+    assert_eq!((totals(&store).await, store.cursor("node").await), ((0, 0), Ok(0)));
     let batch: Vec<_> = (1..=3).map(settlement).collect();
     for _ in 0..3 {
         record(&store, &batch, Some(3)).await.expect("written");
     }
     // Twice in one batch, out of order, with one that is new.
     record(&store, &[settlement(4), settlement(2), settlement(4)], Some(4)).await.expect("written");
-    assert_eq!((totals(&store), store.cursor("node")), ((4, 40_000), Ok(4)));
-    assert!((1..=4).all(|number| store.is_settled(hash(number)) == Ok(true)));
-    assert_eq!(store.is_settled(hash(5)), Ok(false));
+    assert_eq!((totals(&store).await, store.cursor("node").await), ((4, 40_000), Ok(4)));
+    for (number, is_settled) in [(1, true), (2, true), (3, true), (4, true), (5, false)] {
+        assert_eq!(store.is_settled(hash(number)).await, Ok(is_settled), "{number}");
+    }
+}
+
+/// Whoever asks for an invoice learns that it was settled; the feed tells later that it was overpaid.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_excess_counts_once_also_where_it_is_told_later_than_its_settlement() {
+    let stores = gateways(&server::shared().url(), &fresh_schema(), 2);
+    let asked = Settlement { index: 0, invoiced: None, settled_at: 0, ..settlement(1) };
+    record(&stores[0], &[asked, settlement(2)], None).await.expect("written");
+    assert_eq!(overpaid(&stores[0]).await, (0, 0));
+    let batch = [
+        overpaid_settlement(1, 3_000),
+        settlement(2),
+        overpaid_settlement(3, 1),
+        overpaid_settlement(3, 1),
+        // Less than was asked for is no excess.
+        Settlement { invoiced: Some(MilliSat::from_msat(10_001)), ..settlement(4) },
+    ];
+    for _ in 0..3 {
+        let (one, other) =
+            tokio::join!(record(&stores[0], &batch, Some(4)), record(&stores[1], &batch, Some(4)));
+        assert_eq!((one, other), (Ok(()), Ok(())));
+        record(&stores[0], &[asked], None).await.expect("written again");
+        assert_eq!((totals(&stores[1]).await, overpaid(&stores[1]).await), ((4, 40_000), (2, 3_001)));
+    }
+}
+
+/// What was settled before excesses were written down has none until the node tells it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_of_the_first_version_keeps_its_settlements_and_gets_excesses() {
+    let (server, schema) = (server::shared(), fresh_schema());
+    server.sql(&format!(
+        "CREATE SCHEMA {schema}; SET search_path = {schema}; \
+         CREATE TABLE schema_version (version integer NOT NULL PRIMARY KEY, applied_at timestamptz DEFAULT now()); \
+         INSERT INTO schema_version (version) VALUES (1); {}; \
+         INSERT INTO settled VALUES ('\\x{}', 10000, 1800000000); \
+         INSERT INTO feed VALUES ('node', 7); UPDATE totals SET count = 1, amount_msat = 10000",
+        include_str!("../../migrations/0001_ledger.sql").trim_end().trim_end_matches(';'),
+        hash(1),
+    ));
+    let store = open(&server.url(), &schema);
+    assert_eq!((totals(&store).await, overpaid(&store).await), ((1, 10_000), (0, 0)));
+    assert_eq!((store.cursor("node").await, store.is_settled(hash(1)).await), (Ok(7), Ok(true)));
+    record(&store, &[overpaid_settlement(1, 500)], Some(7)).await.expect("written");
+    assert_eq!((totals(&store).await, overpaid(&store).await), ((1, 10_000), (1, 500)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,7 +105,9 @@ async fn a_cursor_never_goes_back_and_each_feed_has_its_own() {
     record(&store, &[], Some(9)).await.expect("written");
     record(&store, &[], Some(4)).await.expect("written");
     store.record(&[], Some(FeedPosition { feed: "other", cursor: 2 })).await.expect("written");
-    assert_eq!(["node", "other", "none"].map(|feed| store.cursor(feed)), [Ok(9), Ok(2), Ok(0)]);
+    for (feed, cursor) in [("node", 9), ("other", 2), ("none", 0)] {
+        assert_eq!(store.cursor(feed).await, Ok(cursor), "{feed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +119,7 @@ async fn what_is_out_of_range_spoils_nothing_but_itself() {
     let most = Settlement { amount: MilliSat::from_msat(u64::MAX / 2 - 20_000), ..settlement(3) };
     record(&store, &[settlement(2), most], None).await.expect("written");
     assert_eq!(record(&store, &[settlement(4), settlement(5)], Some(7)).await, Err(StoreError::Range));
-    assert_eq!((totals(&store), store.cursor("node")), ((2, u64::MAX / 2 - 10_000), Ok(0)));
+    assert_eq!((totals(&store).await, store.cursor("node").await), ((2, u64::MAX / 2 - 10_000), Ok(0)));
     assert_eq!(store.fault(), None);
 }
 
@@ -88,5 +147,8 @@ async fn gateways_that_tell_the_same_count_it_once() {
         task.await.expect("no panic");
     }
     let distinct = EACH + 16;
-    assert_eq!((totals(&stores[0]), stores[1].cursor("node")), ((distinct, distinct * 10_000), Ok(EACH - 1)));
+    assert_eq!(
+        (totals(&stores[0]).await, stores[1].cursor("node").await),
+        ((distinct, distinct * 10_000), Ok(EACH - 1))
+    );
 }

@@ -1,6 +1,6 @@
 //! A process that writes is killed at any moment: what it had acknowledged is there, and the sums are right.
 
-use crate::{hash, ledger, open, rows, settlement, totals};
+use crate::{cursor, hash, is_settled, ledger, open, rows, settlement, totals};
 use l402_paywall::{FeedPosition, SettlementStore as _};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -20,7 +20,7 @@ fn a_child_that_writes_until_it_is_killed() {
     let Ok(path) = std::env::var(LEDGER) else { return };
     let store = open(Path::new(&path));
     let feed = async {
-        let mut cursor = store.cursor("node").expect("a cursor");
+        let mut cursor = store.cursor("node").await.expect("a cursor");
         loop {
             let batch: Vec<_> = (cursor + 1..=cursor + 1 + cursor % 3).map(settlement).collect();
             cursor += batch.len() as u64;
@@ -87,13 +87,13 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         child.wait().expect("an end");
 
         let store = open(&path);
-        assert!(store.cursor("node").expect("a cursor") >= told, "round {round}");
-        assert!((1..=told).all(|number| store.is_settled(hash(number)) == Ok(true)), "round {round}");
-        assert!(asked.iter().all(|number| store.is_settled(hash(*number)) == Ok(true)), "round {round}");
+        assert!(cursor(&store, "node").expect("a cursor") >= told, "round {round}");
+        assert!((1..=told).all(|number| is_settled(&store, hash(number)) == Ok(true)), "round {round}");
+        assert!(asked.iter().all(|number| is_settled(&store, hash(*number)) == Ok(true)), "round {round}");
         // Everything up to the cursor is there, and nothing beyond: a step is whole or not at all.
-        let cursor = store.cursor("node").expect("a cursor");
-        assert!((1..=cursor).all(|number| store.is_settled(hash(number)) == Ok(true)), "round {round}");
-        assert_eq!(store.is_settled(hash(cursor + 1)), Ok(false), "round {round}");
+        let cursor = cursor(&store, "node").expect("a cursor");
+        assert!((1..=cursor).all(|number| is_settled(&store, hash(number)) == Ok(true)), "round {round}");
+        assert_eq!(is_settled(&store, hash(cursor + 1)), Ok(false), "round {round}");
         assert_eq!(totals(&store), rows(&path), "round {round}");
     }
     assert!(told > 0 && !asked.is_empty());

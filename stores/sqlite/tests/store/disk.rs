@@ -1,7 +1,7 @@
 //! A disk that takes no more: the write fails, the store says so, and nothing that it acknowledged is lost.
 
 use crate::{
-    hash, ledger, open,
+    cursor, hash, is_settled, ledger, open,
     purchases::{apply, purse, reserve, settle, sums},
     record, rows, settlement, totals,
 };
@@ -32,10 +32,10 @@ fn a_child_whose_files_cannot_grow() {
     // Reads go on, writes fail at once, and nothing of them is there.
     for later in [number + 1, number + 2] {
         assert_eq!(record(&store, &[settlement(later)], Some(later)), Err(error.clone()));
-        assert_eq!(store.is_settled(hash(later)), Ok(false));
+        assert_eq!(is_settled(&store, hash(later)), Ok(false));
     }
-    assert!((1..=number).all(|number| store.is_settled(hash(number)) == Ok(true)));
-    assert_eq!((totals(&store), store.cursor("node")), ((number, number * 10_000), Ok(number)));
+    assert!((1..=number).all(|number| is_settled(&store, hash(number)) == Ok(true)));
+    assert_eq!((totals(&store), cursor(&store, "node")), ((number, number * 10_000), Ok(number)));
     println!("taken {number}; {error}");
 }
 
@@ -52,8 +52,8 @@ fn a_full_disk_breaks_the_store_and_loses_nothing() {
 
     // The disk was mended: everything acknowledged is there, and it goes on.
     let store = open(&path);
-    assert!((1..=number).all(|number| store.is_settled(hash(number)) == Ok(true)));
-    assert_eq!((totals(&store), store.cursor("node")), ((number, number * 10_000), Ok(number)));
+    assert!((1..=number).all(|number| is_settled(&store, hash(number)) == Ok(true)));
+    assert_eq!((totals(&store), cursor(&store, "node")), ((number, number * 10_000), Ok(number)));
     record(&store, &[settlement(number + 1)], Some(number + 1)).expect("written");
     assert_eq!(SettlementStore::fault(&store), None);
     assert_eq!(rows(&path), (number + 1, (number + 1) * 10_000));

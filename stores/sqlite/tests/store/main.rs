@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a step that fails ends the test")]
 
 mod balances;
+mod copies;
 mod crash;
 mod damage;
 mod disk;
@@ -23,7 +24,18 @@ use std::path::{Path, PathBuf};
 /// A settlement of ten satoshi with this number.
 fn settlement(number: u64) -> Settlement {
     let amount = MilliSat::from_msat(10_000);
-    Settlement { index: number, payment_hash: hash(number), amount, settled_at: 1_800_000_000 }
+    Settlement {
+        index: number,
+        payment_hash: hash(number),
+        amount,
+        invoiced: Some(amount),
+        settled_at: 1_800_000_000,
+    }
+}
+
+/// The same, of which so much was more than the invoice asked for.
+fn overpaid_settlement(number: u64, excess: u64) -> Settlement {
+    Settlement { invoiced: Some(MilliSat::from_msat(10_000 - excess)), ..settlement(number) }
 }
 
 fn hash(number: u64) -> PaymentHash {
@@ -49,8 +61,22 @@ fn record(store: &SqliteStore, batch: &[Settlement], cursor: Option<u64>) -> Res
 }
 
 fn totals(store: &SqliteStore) -> (u64, u64) {
-    let SettlementTotals { count, amount } = store.totals().expect("totals");
+    let SettlementTotals { count, amount, .. } = wait(store.totals()).expect("totals");
     (count, amount.as_msat())
+}
+
+/// How many were overpaid, and by how much in all.
+fn overpaid(store: &SqliteStore) -> (u64, u64) {
+    let SettlementTotals { overpaid, excess, .. } = wait(store.totals()).expect("totals");
+    (overpaid, excess.as_msat())
+}
+
+fn cursor(store: &SqliteStore, feed: &str) -> Result<u64, StoreError> {
+    wait(store.cursor(feed))
+}
+
+fn is_settled(store: &SqliteStore, payment_hash: PaymentHash) -> Result<bool, StoreError> {
+    wait(store.is_settled(payment_hash))
 }
 
 /// What the table itself holds: rows, and the sum of their amounts.

@@ -1,11 +1,11 @@
 //! Which files are opened and which are refused, and that a refusal changes nothing.
 
 use crate::{
-    hash, ledger, open,
+    cursor, hash, is_settled, ledger, open, overpaid, overpaid_settlement,
     purchases::{apply, purse, sums},
     record, settlement, totals,
 };
-use l402_paywall::{SettlementStore, StoreError, ledger::Operation};
+use l402_paywall::{Place, SettlementStore, StoreError, ledger::Operation};
 use l402_store_sqlite::SqliteStore;
 use rusqlite::Connection;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
@@ -23,6 +23,10 @@ fn refusal(path: &Path) -> StoreError {
     let refusal = SqliteStore::open(path).expect_err("refused");
     assert_eq!(fs::read(path).ok(), before, "{refusal}");
     refusal
+}
+
+fn is_foreign(path: &Path) -> StoreError {
+    StoreError::Foreign(Place::File(path.to_owned()))
 }
 
 #[test]
@@ -61,16 +65,21 @@ fn a_schema_of_a_newer_version_is_refused_and_kept() {
             .expect("set");
     };
     set(99);
-    assert_eq!(refusal(&path), StoreError::Newer { path: path.clone(), found: 99, known: 2 });
+    let place = Place::File(path.clone());
+    let newer = refusal(&path);
+    assert_eq!(newer, StoreError::Newer { place, found: 99, known: 3 });
+    let told = format!("{} has version 99 of the ledger, and this program knows up to 3", path.display());
+    assert_eq!(newer.to_string(), told);
     set(-1);
     assert!(matches!(refusal(&path), StoreError::Damaged(_)));
-    set(2);
+    set(3);
     assert_eq!(totals(&open(&path)), (5_000, 50_000_000));
 }
 
-/// A file of the version before balances keeps everything and gets them, also when a command comes first.
+/// A file of the version before balances keeps everything and gets them, also when a command comes first. What was
+/// settled before excesses were written down has none until the node tells it again.
 #[test]
-fn a_file_of_the_first_version_keeps_its_settlements_and_gets_balances() {
+fn a_file_of_the_first_version_keeps_its_settlements_and_gets_balances_and_excesses() {
     for is_gateway in [true, false] {
         let folder = tempfile::tempdir().expect("a folder");
         let path = ledger(&folder);
@@ -87,12 +96,15 @@ fn a_file_of_the_first_version_keeps_its_settlements_and_gets_balances() {
         drop(old);
         let store = if is_gateway { open(&path) } else { SqliteStore::open_beside(&path).expect("beside") };
         assert_eq!(
-            (totals(&store), store.cursor("node"), store.is_settled(hash(1))),
+            (totals(&store), cursor(&store, "node"), is_settled(&store, hash(1))),
             ((1, 10_000), Ok(7), Ok(true))
         );
         apply(&store, Operation::Credit(purse(1))).expect("written");
+        assert_eq!(overpaid(&store), (0, 0));
+        record(&store, &[overpaid_settlement(1, 500)], Some(7)).expect("written");
         drop(store);
         let store = open(&path);
+        assert_eq!(overpaid(&store), (1, 500));
         assert_eq!((totals(&store), sums(&store)), ((1, 10_000), [20, 0, 20, 0, 0]));
     }
 }
@@ -104,18 +116,18 @@ fn what_is_not_a_ledger_is_refused() {
     let foreign = |sql: &str| {
         Connection::open(&path).expect("a database").execute_batch(sql).expect("made");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
-        assert_eq!(refusal(&path), StoreError::Foreign(path.clone()), "{sql}");
+        assert_eq!(refusal(&path), is_foreign(&path), "{sql}");
         fs::remove_file(&path).expect("removed");
     };
     foreign("CREATE TABLE settled (payment_hash BLOB)");
     foreign("PRAGMA application_id = 7; CREATE TABLE t (a)");
     fs::write(&path, "listen: 127.0.0.1:80\n".repeat(500)).expect("written");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
-    assert_eq!(refusal(&path), StoreError::Foreign(path.clone()));
+    assert_eq!(refusal(&path), is_foreign(&path));
     fs::remove_file(&path).expect("removed");
     fs::create_dir(&path).expect("a folder");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("set");
-    assert_eq!(refusal(&path), StoreError::Foreign(path.clone()));
+    assert_eq!(refusal(&path), is_foreign(&path));
     let nowhere = folder.path().join("none/ledger.sqlite");
     assert!(matches!(refusal(&nowhere), StoreError::Open { path, .. } if path == nowhere));
 }
@@ -147,7 +159,7 @@ fn a_damaged_page_is_an_error_and_not_a_no() {
     bytes[24 * 4096..].fill(0xa5);
     fs::write(&path, &bytes).expect("written");
     let store = open(&path);
-    let answers: Vec<_> = (1..=200).map(|number| store.is_settled(hash(number))).collect();
+    let answers: Vec<_> = (1..=200).map(|number| is_settled(&store, hash(number))).collect();
     assert!(!answers.contains(&Ok(false)), "{answers:?}");
     assert!(answers.iter().any(|answer| matches!(answer, Err(StoreError::Damaged(_)))), "{answers:?}");
     let batch: Vec<_> = (6_000..6_100).map(settlement).collect();

@@ -56,6 +56,25 @@ fn a_command_beside_makes_no_file() {
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
+/// The gateway keeps rows from one step to the next, and reads them again when somebody else has written.
+#[test]
+fn each_sees_what_the_other_has_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = ledger(&folder);
+    let gateway = open(&path);
+    apply(&gateway, Operation::Credit(purse(1))).expect("credited");
+    let command = SqliteStore::open_beside(&path).expect("beside");
+    for number in 1..=18 {
+        let (one, other) = if number % 3 == 0 { (&command, &gateway) } else { (&gateway, &command) };
+        apply(one, Operation::Reserve(reserve(number, purse(1)))).expect("reserved");
+        apply(other, settle(reserve(number, purse(1)).handle(), 1)).expect("settled");
+    }
+    assert_eq!(sums(&gateway), [20, 18, 2, 0, 0]);
+    let spent = apply(&gateway, Operation::Reserve(reserve(19, purse(1)))).expect("an answer");
+    assert!(matches!(spent, Effect::Short(_)), "{spent:?}");
+    assert_eq!(audit(&command).breaches, []);
+}
+
 /// A command revokes while the gateway is busy: it comes through, and the gateway's next step obeys.
 #[test]
 fn a_command_revokes_while_a_gateway_is_serving() {

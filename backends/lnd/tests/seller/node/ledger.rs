@@ -2,6 +2,7 @@
 
 use super::messages::Invoice;
 use l402::{PaymentHash, Preimage};
+use l402_lightning::MilliSat;
 use std::collections::HashMap;
 use tokio::sync::mpsc;
 
@@ -84,8 +85,14 @@ impl Ledger {
         &self.invoices[from..]
     }
 
-    /// Somebody pays; gives the preimage.
-    pub(crate) fn settle(&mut self, hash: PaymentHash, now: u64, telling: Telling) -> Preimage {
+    /// Somebody pays, perhaps more than was asked for; gives the preimage.
+    pub(crate) fn settle(
+        &mut self,
+        hash: PaymentHash,
+        excess: MilliSat,
+        now: u64,
+        telling: Telling,
+    ) -> Preimage {
         let place = self.by_hash[&hash.as_bytes()[..]];
         self.settled.push(place);
         let settle_index = u64::try_from(self.settled.len()).unwrap();
@@ -95,8 +102,8 @@ impl Ledger {
         invoice.settled = true;
         invoice.settle_index = settle_index;
         invoice.settle_date = i64::try_from(now).unwrap();
-        invoice.amt_paid_msat = invoice.value_msat;
-        invoice.amt_paid_sat = invoice.value_msat / 1000;
+        invoice.amt_paid_msat = invoice.value_msat + i64::try_from(excess.as_msat()).unwrap();
+        invoice.amt_paid_sat = invoice.amt_paid_msat / 1000;
         let (invoice, preimage) = (invoice.clone(), invoice.r_preimage.clone());
         match telling {
             Telling::Never => {}

@@ -4,7 +4,7 @@ use crate::{
     config::{Config, LedgerChoice, PostgresLedger},
     start::{LedgerError, ledger_file},
 };
-use l402_paywall::StoreError;
+use l402_paywall::{Place, StoreError};
 use l402_store_postgres::PostgresStore;
 use std::{fs, io, os::unix::fs::MetadataExt as _};
 
@@ -42,7 +42,7 @@ fn look_at_file(config: &Config) -> Result<String, LedgerError> {
     };
     let mode = metadata.mode() & 0o7777;
     if !metadata.is_file() {
-        Err(StoreError::Foreign(path).into())
+        Err(StoreError::Foreign(Place::File(path)).into())
     } else if mode & 0o077 != 0 {
         Err(StoreError::LaxMode { path, mode }.into())
     } else {

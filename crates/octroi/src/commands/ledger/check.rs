@@ -1,7 +1,10 @@
 //! `octroi ledger check`: whether every unit is where it belongs.
 
 use super::LedgerFault;
-use l402_paywall::ledger::{Audit, Breach};
+use l402_paywall::{
+    SettlementTotals,
+    ledger::{Audit, Breach},
+};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, time::Duration};
 use tokio::time::{Instant, interval_at};
@@ -22,7 +25,7 @@ pub(super) async fn patiently<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// What was found, for people.
-pub(super) fn text(audit: &Audit) -> String {
+pub(super) fn text(audit: &Audit, settled: &SettlementTotals) -> String {
     let totals = &audit.totals;
     let lines: [(&str, u128); 8] = [
         ("purchases", audit.purchases.into()),
@@ -39,6 +42,11 @@ pub(super) fn text(audit: &Audit) -> String {
     for (name, count) in lines {
         let _ = writeln!(text, "{name:<14}{count}");
     }
+    if settled.overpaid > 0 {
+        let invoices = if settled.overpaid == 1 { "invoice" } else { "invoices" };
+        let (excess, count) = (settled.excess.as_msat(), settled.overpaid);
+        let _ = writeln!(text, "{:<14}{excess} msat in {count} {invoices}", "overpaid");
+    }
     for breach in &audit.breaches {
         let _ = writeln!(text, "✗ {breach}");
     }
@@ -49,7 +57,7 @@ pub(super) fn text(audit: &Audit) -> String {
 }
 
 /// What was found, for programs.
-pub(super) fn json(audit: &Audit) -> String {
+pub(super) fn json(audit: &Audit, settled: &SettlementTotals) -> String {
     let totals = &audit.totals;
     let report = json!({
         "holds": audit.breaches.is_empty(),
@@ -61,6 +69,8 @@ pub(super) fn json(audit: &Audit) -> String {
         "balance": sum(totals.balance),
         "reserved": sum(totals.reserved),
         "owed": sum(totals.owed),
+        "overpaid_msat": settled.excess.as_msat(),
+        "overpaid_invoices": settled.overpaid,
         "breaches": audit.breaches.iter().map(breach).collect::<Vec<_>>(),
     });
     format!("{report}\n")
@@ -97,14 +107,34 @@ fn breach(breach: &Breach) -> Value {
 mod tests {
     use super::*;
     use crate::commands::ledger::sample::sample;
+    use l402_lightning::MilliSat;
     use l402_paywall::ledger::{AccountKey, ReservationId, Totals};
 
     #[test]
     fn a_ledger_that_holds_is_told_with_its_sums() {
         let audit = sample().audit();
         assert!(verdict(&audit).is_ok());
-        insta::assert_snapshot!("holds", text(&audit));
-        insta::assert_snapshot!("holds_json", json(&audit));
+        let settled = SettlementTotals::default();
+        insta::assert_snapshot!("holds", text(&audit, &settled));
+        insta::assert_snapshot!("holds_json", json(&audit, &settled));
+    }
+
+    #[test]
+    fn what_came_on_top_of_prices_is_told_beside_the_units() {
+        let settled = |overpaid, msat| SettlementTotals {
+            overpaid,
+            excess: MilliSat::from_msat(msat),
+            ..SettlementTotals::default()
+        };
+        let audit = Audit::default();
+        for (totals, line) in [
+            (settled(1, 250), "\noverpaid      250 msat in 1 invoice\n✓"),
+            (settled(3, 4_001), "\noverpaid      4001 msat in 3 invoices\n✓"),
+        ] {
+            assert!(text(&audit, &totals).contains(line), "{}", text(&audit, &totals));
+        }
+        let told: Value = serde_json::from_str(&json(&audit, &settled(3, 4_001))).expect("JSON");
+        assert_eq!((&told["overpaid_msat"], &told["overpaid_invoices"]), (&4_001.into(), &3.into()));
     }
 
     #[test]
@@ -122,8 +152,9 @@ mod tests {
             ],
             ..Audit::default()
         };
-        insta::assert_snapshot!("breached", text(&audit));
-        insta::assert_snapshot!("breached_json", json(&audit));
+        let settled = SettlementTotals::default();
+        insta::assert_snapshot!("breached", text(&audit, &settled));
+        insta::assert_snapshot!("breached_json", json(&audit, &settled));
         let fault = verdict(&audit).expect_err("it does not hold");
         assert_eq!(fault.to_string(), "units are not where they belong: 6 breaches");
         let full = Audit { breaches: vec![Breach::Owed(key); Audit::BREACHES_MAX], ..Audit::default() };

@@ -58,20 +58,22 @@ enum Command {
 /// Runs the command. Exit 1 if it fails or something does not hold, 2 if the config cannot be read.
 pub fn run(args: &Args) -> ExitCode {
     match &args.command {
-        Command::Check { json, config } => beside::run(config, async |_, ledger| {
-            let audit = check::patiently(ledger.check_invariants()).await?;
-            say(&if *json { check::json(&audit) } else { check::text(&audit) });
+        Command::Check { json, config } => beside::run(config, async |_, stores| {
+            check::patiently(stores.ledger.check_storage()).await?;
+            let audit = check::patiently(stores.ledger.check_invariants()).await?;
+            let settled = stores.settlements.totals().await?;
+            say(&if *json { check::json(&audit, &settled) } else { check::text(&audit, &settled) });
             check::verdict(&audit)
         }),
-        Command::Balance { token, json, config } => beside::run(config, async |_, ledger| {
+        Command::Balance { token, json, config } => beside::run(config, async |_, stores| {
             let id = token_id(&read(token)?)?;
-            let holding = ledger.holding(id).await?.ok_or(LedgerFault::NeverUsed(id))?;
+            let holding = stores.ledger.holding(id).await?.ok_or(LedgerFault::NeverUsed(id))?;
             let now = crate::edge::unix_secs();
             say(&if *json { balance::json(id, &holding) } else { balance::text(id, &holding, now) });
             Ok(())
         }),
-        Command::Export { from, config } => beside::run(config, async |_, ledger| {
-            export::export(ledger, *from, &mut BufWriter::new(io::stdout().lock())).await
+        Command::Export { from, config } => beside::run(config, async |_, stores| {
+            export::export(&*stores.ledger, *from, &mut BufWriter::new(io::stdout().lock())).await
         }),
     }
 }

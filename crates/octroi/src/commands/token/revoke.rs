@@ -15,9 +15,9 @@ use std::{fmt::Write as _, process::ExitCode};
 
 /// Runs the command. Exit 1 if it could not be done, 2 if the config cannot be read.
 pub(super) fn run(token: &str, config: &ConfigFile) -> ExitCode {
-    beside::run(config, async |_, ledger| {
+    beside::run(config, async |_, stores| {
         let id = token_id(&read(token)?)?;
-        say(&revoke(id, ledger, unix_secs()).await?);
+        say(&revoke(id, &*stores.ledger, unix_secs()).await?);
         Ok(())
     })
 }

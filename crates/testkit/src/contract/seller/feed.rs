@@ -1,11 +1,14 @@
 //! The settlement feed while all is well.
 
-use super::{shop::Shop, till::Till};
+use super::{
+    shop::{PRICE, Shop},
+    till::Till,
+};
 use crate::contract::{
     LackOf, SellerRig,
     wait::{at_once, within},
 };
-use l402_lightning::{InvoicerError, SETTLEMENTS_MAX, SettlementFeed, Unsupported};
+use l402_lightning::{InvoiceState, InvoicerError, MilliSat, SETTLEMENTS_MAX, SettlementFeed, Unsupported};
 use std::{sync::Arc, time::Duration};
 
 /// Nothing is told before there is something; then it is told to who waits already.
@@ -51,8 +54,37 @@ pub async fn the_feed_tells_each_settlement_in_order(rig: &impl SellerRig) {
         shop.settle(invoice).await;
     }
     till.read(&paid, rig).await;
-    let places: Vec<u64> = paid.iter().map(|invoice| till.index_of(invoice)).collect();
+    let places: Vec<u64> = paid.iter().map(|invoice| till.told_of(invoice).index).collect();
     assert!(places.is_sorted(), "places have to rise in the order of payment: {places:?}");
+}
+
+/// Whoever pays more than was asked for is sold no more, and what came on top is known.
+pub async fn an_overpaid_invoice_is_told_with_its_excess(rig: &impl SellerRig) {
+    const EXCESS: MilliSat = MilliSat::from_msat(3_000);
+    let shop = Shop::open(rig);
+    if shop.lacks_feed() {
+        return;
+    }
+    let mut till = Till::new(&shop);
+    let (exact, overpaid) = (shop.sell_and_settle().await, shop.sell_one().await);
+    let overpaying = rig.overpay(&overpaid, EXCESS);
+    if shop.lacks(LackOf::Invoiced, overpaying.is_none()) {
+        till.read(&[&exact], rig).await;
+        assert_eq!(till.told_of(&exact).invoiced, None, "a service that does not say has said nothing");
+        return;
+    }
+    if let Some(overpaying) = overpaying {
+        within("overpay", overpaying).await;
+    }
+    let received = PRICE.checked_add(EXCESS).expect("a small amount");
+    till.sold_for(&overpaid, received);
+    till.read(&[&exact, &overpaid], rig).await;
+    for (invoice, excess) in [(&exact, MilliSat::ZERO), (&overpaid, EXCESS)] {
+        let told = till.told_of(invoice);
+        assert_eq!(told.invoiced, Some(PRICE), "what was asked for has to be told (right)");
+        assert_eq!(told.excess(), excess, "what came on top has to be told (right)");
+    }
+    shop.assert_state(&overpaid, InvoiceState::Settled { amount: received }, "overpaid").await;
 }
 
 /// An adapter that is new goes on where an earlier one stopped.

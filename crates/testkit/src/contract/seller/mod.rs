@@ -65,6 +65,7 @@ macro_rules! seller_scenarios {
             errors_show_no_secret
             the_feed_waits_and_then_tells
             the_feed_tells_each_settlement_in_order
+            an_overpaid_invoice_is_told_with_its_excess
             the_feed_goes_on_from_its_cursor
             the_feed_tells_of_many_settlements_in_bounded_answers
             the_feed_loses_nothing_when_it_is_dropped

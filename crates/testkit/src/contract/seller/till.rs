@@ -4,7 +4,8 @@ use super::shop::Shop;
 use crate::contract::{SellerRig, wait::within};
 use l402::PaymentHash;
 use l402_lightning::{
-    CLOCK_SKEW_SECS_MAX, Invoice, Invoicer, InvoicerError, SETTLEMENTS_MAX, Settlement, SettlementFeed,
+    CLOCK_SKEW_SECS_MAX, Invoice, Invoicer, InvoicerError, MilliSat, SETTLEMENTS_MAX, Settlement,
+    SettlementFeed,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,8 +17,8 @@ const BREAK_PAUSE: Duration = Duration::from_millis(100);
 /// Reads a feed and holds every answer against what was really settled.
 pub(super) struct Till {
     invoicer: Arc<dyn Invoicer>,
-    /// What was sold, with the amounts, whether or not it has been reported yet.
-    sold: HashMap<PaymentHash, Invoice>,
+    /// What was sold, with what was received for it, whether or not it has been reported yet.
+    sold: HashMap<PaymentHash, MilliSat>,
     seen: HashMap<PaymentHash, Settlement>,
     pub(super) cursor: u64,
     opened_at: u64,
@@ -63,14 +64,21 @@ impl Till {
         }
     }
 
-    /// What may be reported: invoices that were settled.
+    /// What may be reported: invoices that were settled as they asked.
     pub(super) fn sold(&mut self, invoices: &[&Invoice]) {
-        self.sold.extend(invoices.iter().map(|invoice| (invoice.payment_hash(), Invoice::clone(invoice))));
+        for invoice in invoices {
+            self.sold.entry(invoice.payment_hash()).or_insert_with(|| invoice.amount().unwrap_or_default());
+        }
     }
 
-    /// The place of a settlement that was reported.
-    pub(super) fn index_of(&self, invoice: &Invoice) -> u64 {
-        self.seen[&invoice.payment_hash()].index
+    /// One that was settled with so much.
+    pub(super) fn sold_for(&mut self, invoice: &Invoice, amount: MilliSat) {
+        self.sold.insert(invoice.payment_hash(), amount);
+    }
+
+    /// What was reported of an invoice.
+    pub(super) fn told_of(&self, invoice: &Invoice) -> Settlement {
+        self.seen[&invoice.payment_hash()]
     }
 
     /// Takes one answer of the feed.
@@ -95,10 +103,10 @@ impl Till {
     }
 
     fn take_one(&mut self, settlement: &Settlement, now: u64) {
-        let Some(invoice) = self.sold.get(&settlement.payment_hash) else {
+        let Some(received) = self.sold.get(&settlement.payment_hash) else {
             panic!("the feed must not invent: {settlement:?}")
         };
-        assert_eq!(Some(settlement.amount), invoice.amount(), "the amount has to be what was received");
+        assert_eq!(settlement.amount, *received, "the amount has to be what was received");
         let times = self.opened_at.saturating_sub(CLOCK_SKEW_SECS_MAX)..=now + CLOCK_SKEW_SECS_MAX;
         assert!(
             times.contains(&settlement.settled_at),
