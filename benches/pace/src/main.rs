@@ -2,9 +2,9 @@
 //! for so long after one second that does not count. Prints the median and the 99th percentile of what they took, in
 //! milliseconds, and the rate that was reached.
 //!
-//! Each connection has a thread, which waits an exponentially distributed time from one request to the next, so that the
-//! requests of all are a Poisson process. A request that becomes due while the one before it is still under way is
-//! counted from the moment it was due. Any answer but a 200 ends the run.
+//! The requests are a Poisson process: the time from one to the next is exponentially distributed. Whichever connection is
+//! free takes the next one; only when none is, a request is late, and counted from the moment it was due. Any answer but a
+//! 200 ends the run.
 
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
@@ -13,6 +13,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -20,14 +21,21 @@ use std::{
 const WARM_UP: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 128 << 10;
 
-#[derive(Clone)]
+/// What all connections share.
 struct Load {
     address: String,
     request: Vec<u8>,
-    /// Seconds from one request of a connection to its next, in the mean.
-    gap: f64,
+    arrivals: Mutex<Arrivals>,
     start: Instant,
     end: Instant,
+}
+
+/// When requests are due.
+struct Arrivals {
+    /// Seconds from one to the next, in the mean.
+    gap: f64,
+    next: Instant,
+    dice: Dice,
 }
 
 fn main() -> ExitCode {
@@ -52,12 +60,14 @@ fn measure() -> io::Result<()> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n").into_bytes();
     let start = Instant::now() + WARM_UP;
     let end = start + Duration::from_secs(seconds.into());
-    let gap = f64::from(connections) / f64::from(rate);
-    let load = Load { address: address.clone(), request, gap, start, end };
+    let arrivals =
+        Arrivals { gap: 1.0 / f64::from(rate), next: Instant::now(), dice: Dice(0x9e37_79b9_7f4a_7c15) };
+    let arrivals = Mutex::new(arrivals);
+    let load = Arc::new(Load { address: address.clone(), request, arrivals, start, end });
     let threads: Vec<_> = (0..connections)
-        .map(|number| {
-            let load = load.clone();
-            thread::Builder::new().stack_size(STACK_BYTES).spawn(move || load.ask(number))
+        .map(|_| {
+            let load = Arc::clone(&load);
+            thread::Builder::new().stack_size(STACK_BYTES).spawn(move || load.ask())
         })
         .collect::<io::Result<_>>()?;
     let mut took = Vec::new();
@@ -73,22 +83,19 @@ fn measure() -> io::Result<()> {
 
 impl Load {
     /// One connection; returns what its requests took.
-    fn ask(&self, number: u32) -> io::Result<Vec<Duration>> {
-        let mut dice =
-            Dice(0x9e37_79b9_7f4a_7c15 ^ (u64::from(number) + 1).wrapping_mul(0xd134_2543_de82_ef95));
+    fn ask(&self) -> io::Result<Vec<Duration>> {
         let stream = TcpStream::connect(&self.address)?;
         stream.set_nodelay(true)?;
         let mut answers = BufReader::new(stream.try_clone()?);
         let (mut stream, mut scratch, mut took) = (stream, Vec::new(), Vec::new());
-        let mut due = Instant::now();
         loop {
-            due += Duration::from_secs_f64(self.gap * dice.exponential());
+            let due = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).take();
             if due >= self.end {
                 return Ok(took);
             }
             let wait = due.saturating_duration_since(Instant::now());
             thread::sleep(wait);
-            // That the thread woke up late is not the server's doing; that the answer before came late is.
+            // That the thread woke up late is not the server's doing; that all connections were busy is.
             let from = if wait.is_zero() { due } else { Instant::now() };
             stream.write_all(&self.request)?;
             read_answer(&mut answers, &mut scratch)?;
@@ -96,6 +103,14 @@ impl Load {
                 took.push(from.elapsed());
             }
         }
+    }
+}
+
+impl Arrivals {
+    fn take(&mut self) -> Instant {
+        let due = self.next;
+        self.next += Duration::from_secs_f64(self.gap * self.dice.exponential());
+        due
     }
 }
 
