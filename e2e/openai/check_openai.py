@@ -278,9 +278,7 @@ def the_end_of_a_pack(ground: Ground) -> None:
 
     octroi("token", "revoke", purse.macaroon, config=ground.gateway.config)
     end = time.monotonic() + PATIENCE_SECS
-    while (
-        reason := refusal_of(lambda: client.chat.completions.create(model=PLAIN, messages=ASK)).code
-    ) == "exhausted":
+    while (reason := refusal_of(lambda: client.chat.completions.create(model=PLAIN, messages=ASK)).code) == "exhausted":
         if time.monotonic() > end:
             break
         time.sleep(0.05)
