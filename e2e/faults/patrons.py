@@ -9,7 +9,7 @@ from metered.gateway import Gateway
 from metered.http1 import Answer, BrokenOff, Connection, Head, get
 from metered.purchase import NotSold, Purchase, buy
 from metered.upstream import Order, Upstream, body_of
-from tally import LAWS, Ask, Service, Tally
+from tally import LAWS, Ask, Service, Tally, Token
 
 FIXED = Service(name="fixed", prefix="/fixed/", pack=150, estimate=1, is_fixed=True)
 COUNTED = Service(name="counted", prefix="/counted/", pack=600, estimate=10, is_fixed=False)
@@ -51,6 +51,13 @@ class FaultTally(Tally):
         self._seen = upstream.seen
         # From before something breaks until the gateway was started again on something sound.
         self.is_troubled = False
+        # In trouble tokens are spent and none is sold, so in the end this may be the only one.
+        self.latest: Token | None = None
+
+    def bought(self, purchase: Purchase, service: Service) -> Token:
+        """As ever; remembers it."""
+        self.latest = super().bought(purchase, service)
+        return self.latest
 
     def head(self, ask: Ask, head: Head) -> None:
         """As ever, but for refusals."""
@@ -95,8 +102,8 @@ class Patrons(Crowd):
         self._tasks.append(asyncio.create_task(self._visitor()))
 
     async def turned_away(self) -> None:
-        """Asks with a token that is good, and judges the refusal."""
-        token = self._rng.choice(self._tokens)
+        """Asks with a token that is good, or was, and judges the refusal."""
+        token = self._rng.choice(self._tokens or [self._tally.latest])
         ask = self._tally.sent(token, order := self._order(simple=True))
         connection = await Connection.open(self._gateway.front)
         try:
