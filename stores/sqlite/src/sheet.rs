@@ -14,7 +14,7 @@ use l402_paywall::ledger::{
 use rusqlite::{Connection, Row};
 use std::collections::HashMap;
 
-/// Rows that are kept at most: some 20 MB.
+/// Rows that are kept at most, some hundred bytes each; then all are forgotten and loaded anew.
 const ROWS_MAX: usize = 65_536;
 
 #[derive(Default)]

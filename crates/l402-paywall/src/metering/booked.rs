@@ -12,8 +12,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// So many of the purchases seen last are remembered, and at most as many before them: 4 MB. One that was forgotten costs
-/// one more step of the ledger.
+/// So many of the purchases seen last are remembered, and at most as many before them: 9 MB in all. One that was forgotten
+/// costs one more step of the ledger.
 const REMEMBERED: usize = 65_536;
 
 #[derive(Default)]

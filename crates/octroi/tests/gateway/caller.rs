@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
 use hyper::{
-    body::Incoming,
+    body::{Frame, Incoming},
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -148,6 +148,17 @@ impl Reply {
 }
 
 /// A `GET` for the usual host.
+/// Reads an answer as far as it comes: how many bytes, and what stands at its end, which is `None` for a proper one.
+pub(crate) async fn passed_until_end(mut body: Incoming) -> (usize, Option<hyper::Result<Frame<Bytes>>>) {
+    let mut passed = 0;
+    loop {
+        match soon(body.frame()).await {
+            Some(Ok(frame)) => passed += frame.data_ref().map_or(0, Bytes::len),
+            end => return (passed, end),
+        }
+    }
+}
+
 pub(crate) fn get(path: &str) -> Request<Payload> {
     request(Method::GET, path, &[], Payload::empty())
 }

@@ -68,6 +68,26 @@ async fn caller(shop: &Shop, is_http2: bool) -> Caller {
     if is_http2 { Caller::http2(address).await } else { Caller::http1(address).await }
 }
 
+/// Asks, and leaves when this first piece of the answer has come. The rest is for the test to feed.
+async fn leave_after(
+    piece: &'static str,
+    scribe: &mut Scribe,
+    shop: &Shop,
+    mut caller: Caller,
+    purse: &Purse,
+) -> Feed {
+    let feed = async {
+        let feed = scribe.begin().await;
+        assert!(feed.data(piece).await);
+        feed
+    };
+    let (feed, begun) = tokio::join!(feed, first_piece(&mut caller, purse));
+    assert_eq!(begun.0, piece);
+    drop((begun, caller));
+    nobody_is_there(&shop.stage).await;
+    feed
+}
+
 /// Asks, and reads the first piece of the answer.
 async fn first_piece(caller: &mut Caller, purse: &Purse) -> (Bytes, Response<Incoming>) {
     let mut response = caller.send(order(purse)).await.expect("a head");
@@ -134,18 +154,8 @@ async fn who_leaves_in_the_middle_of_the_answer_gets_it_whole_later_and_pays_onc
         let mut scribe = Scribe::start().await;
         let shop = Shop::selling(keeping(&scribe.backend.url(), &cost)).await;
         let purse = shop.stage.buy("/x").await;
-        let mut caller = caller(&shop, is_http2).await;
-        let (feed, begun) = tokio::join!(
-            async {
-                let feed = scribe.begin().await;
-                assert!(feed.data("sun").await);
-                feed
-            },
-            first_piece(&mut caller, &purse)
-        );
-        assert_eq!(begun.0, "sun");
-        drop((begun, caller));
-        nobody_is_there(&shop.stage).await;
+        let caller = caller(&shop, is_http2).await;
+        let feed = leave_after("sun", &mut scribe, &shop, caller, &purse).await;
         assert!(is_in_flight(&shop, &purse).await, "it is still being read");
         assert!(feed.data("ny").await);
         drop(feed);
@@ -162,17 +172,8 @@ async fn an_answer_too_large_to_keep_is_not_read_without_its_client() {
     let mut scribe = Scribe::start().await;
     let shop = Shop::selling(keeping(&scribe.backend.url(), &json!(1))).await;
     let purse = shop.stage.buy("/x").await;
-    let mut caller = caller(&shop, false).await;
-    let (feed, begun) = tokio::join!(
-        async {
-            let feed = scribe.begin().await;
-            assert!(feed.data("x").await);
-            feed
-        },
-        first_piece(&mut caller, &purse)
-    );
-    drop((begun, caller));
-    nobody_is_there(&shop.stage).await;
+    let caller = caller(&shop, false).await;
+    let feed = leave_after("x", &mut scribe, &shop, caller, &purse).await;
     while feed.data(vec![b'x'; 400]).await {}
     let reply = again(&shop, &purse).await;
     assert_eq!((reply.status.as_u16(), reply.reason().as_str()), (409, "answer_not_kept"));
@@ -217,16 +218,8 @@ async fn time_is_not_bought_for_a_client_that_has_left() {
     let mut scribe = Scribe::start().await;
     let shop = Shop::selling(keeping(&scribe.backend.url(), &json!({ "time": "1h", "step": 1 }))).await;
     let purse = shop.stage.buy("/x").await;
-    let mut caller = caller(&shop, true).await;
-    let (feed, begun) = tokio::join!(
-        async {
-            let feed = scribe.begin().await;
-            assert!(feed.data("x").await);
-            feed
-        },
-        first_piece(&mut caller, &purse)
-    );
-    drop((begun, caller));
+    let caller = caller(&shop, true).await;
+    let feed = leave_after("x", &mut scribe, &shop, caller, &purse).await;
     soon(feed.unread()).await;
     assert_eq!(again(&shop, &purse).await.reason(), "answer_not_kept");
     assert_eq!(shop.balance(&purse).await, 9);

@@ -3,7 +3,7 @@
 
 use crate::{
     backend::{Backend, ok},
-    caller::{Caller, Reply, ask_once, eventually, paid, request, soon},
+    caller::{Caller, Reply, ask_once, eventually, paid, passed_until_end, request, soon},
     payload::Payload,
     raw::Raw,
     stage::{Purse, Stage, both, config, parsed},
@@ -268,14 +268,8 @@ async fn no_byte_passes_that_is_not_paid_for() {
     assert_eq!(shop.balance(&purse).await, 200);
     // The rest does not pay for another one: it breaks off, and what passed is charged.
     let mut caller = Caller::http1(shop.stage.address()).await;
-    let mut begun = caller.send(paid("/x", &purse.credential())).await.expect("a head").into_body();
-    let mut passed = 0;
-    let end = loop {
-        match soon(begun.frame()).await {
-            Some(Ok(frame)) => passed += frame.data_ref().map_or(0, Bytes::len),
-            end => break end,
-        }
-    };
+    let begun = caller.send(paid("/x", &purse.credential())).await.expect("a head");
+    let (passed, end) = passed_until_end(begun.into_body()).await;
     assert!(
         matches!(end, Some(Err(_))) && passed == 2_000,
         "a visible end after what was paid for: {passed}"

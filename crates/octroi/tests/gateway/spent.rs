@@ -3,7 +3,7 @@
 
 use crate::{
     backend::Backend,
-    caller::{Caller, Reply, ask_once, eventually, get, paid, request, soon},
+    caller::{Caller, Reply, ask_once, eventually, get, paid, passed_until_end, request},
     metered::{Shop, by_unit},
     payload::Payload,
     process::Program,
@@ -11,7 +11,6 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use l402::Identifier;
 use l402_paywall::ledger::{Abandoned, Effect, Operation};
 use octroi::{edge::unix_secs, start::open_stores_beside};
@@ -74,14 +73,8 @@ async fn a_spent_token_resets_its_http2_stream_and_no_other() {
     let (purse, other) = (shop.stage.buy("/x").await, shop.stage.buy("/x").await);
     let mut caller = Caller::http2(shop.stage.address()).await;
     for (purse, is_first) in [(&purse, true), (&other, false)] {
-        let mut begun = caller.send(paid("/x", &purse.credential())).await.expect("a head").into_body();
-        let mut passed = 0;
-        let end = loop {
-            match soon(begun.frame()).await {
-                Some(Ok(frame)) => passed += frame.data_ref().map_or(0, Bytes::len),
-                end => break end,
-            }
-        };
+        let begun = caller.send(paid("/x", &purse.credential())).await.expect("a head");
+        let (passed, end) = passed_until_end(begun.into_body()).await;
         assert!(matches!(end, Some(Err(_))), "not a proper end");
         assert_eq!(passed, 2_000, "what is paid for, on one connection; the first: {is_first}");
         assert_eq!(shop.balance(purse).await, 0);
