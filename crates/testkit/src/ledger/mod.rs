@@ -22,6 +22,7 @@ mod journal;
 mod model;
 mod reserve;
 mod revoke;
+mod rows;
 mod teller;
 
 pub use budget::*;
@@ -33,6 +34,7 @@ pub use history::random_histories_agree_with_the_model;
 pub use journal::*;
 pub use reserve::*;
 pub use revoke::*;
+pub use rows::Rows;
 
 use l402_lightning::BoxFuture;
 use l402_paywall::ledger::Ledger;

@@ -1,7 +1,6 @@
 //! Mistakes that a store can make: in what it hands to the state machine, and in what it makes of its answer. Those in
 //! reading are in the store itself.
 
-use crate::store::Rows;
 use l402_paywall::{
     StoreError,
     ledger::{
@@ -9,6 +8,7 @@ use l402_paywall::{
         Entry, EntryKind, Handle, Operation, Owner, Purse, Reservation, Reserve, Standing, Units,
     },
 };
+use testkit::ledger::Rows;
 
 /// One mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,16 +6,12 @@ use l402_lightning::BoxFuture;
 use l402_paywall::{
     StoreError,
     ledger::{
-        Account, AccountKey, Audit, Book, Breach, Changes, ClaimRecord, ClaimState, Effect, Ending, Entry,
-        EntryKind, Handle, Holding, Ledger, Operation, Owner, Reservation, ReservationId, Revocations,
-        TokenRecord, Units,
+        Account, Audit, Book, Breach, ClaimState, Effect, Entry, Handle, Holding, Ledger, Operation, Owner,
+        Reservation, Revocations, Units,
     },
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
-use testkit::ledger::LedgerRig;
+use std::sync::{Arc, Mutex};
+use testkit::ledger::{LedgerRig, Rows};
 
 /// The ledger, as a rig.
 pub(crate) struct Drawer(Arc<SlippingLedger>);
@@ -25,16 +21,6 @@ pub(crate) struct SlippingLedger {
     rows: Mutex<Rows>,
     /// For a slip: the rows before the last step.
     earlier: Mutex<Rows>,
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct Rows {
-    pub(crate) accounts: BTreeMap<AccountKey, Account>,
-    pub(crate) open: BTreeMap<ReservationId, Reservation>,
-    pub(crate) ended: BTreeMap<ReservationId, Ending>,
-    pub(crate) revoked: Vec<TokenId>,
-    pub(crate) claims: BTreeMap<[u8; 32], ClaimRecord>,
-    pub(crate) journal: Vec<Entry>,
 }
 
 impl Drawer {
@@ -75,7 +61,7 @@ impl SlippingLedger {
         {
             book.load_reservation(id, rows.open.get(&id).cloned(), None);
         }
-        rows.load(&mut book, &operation);
+        rows.load(&mut book, &operation.needs());
         let mut effect = book.apply(&operation, at).map_err(StoreError::Book)?;
         let mut changes = book.take_changes();
         if let Some(slip) = self.slip {
@@ -86,88 +72,25 @@ impl SlippingLedger {
     }
 }
 
-impl Rows {
-    pub(crate) fn root_of(&self, token_id: TokenId) -> Option<AccountKey> {
-        let is_own = |account: &Account| matches!(&account.owner, Owner::Purchase { token_id: own, .. } if *own == token_id);
-        self.accounts.iter().find(|(_, account)| is_own(account)).map(|(key, _)| *key)
+/// Counts and adds up; of what can be wrong it only sees the plainest.
+fn audit(rows: &Rows) -> Audit {
+    let mut audit = Audit { open: rows.open.len() as u64, ..Audit::default() };
+    for (key, account) in &rows.accounts {
+        if !account.is_balanced() {
+            audit.breaches.push(Breach::Unbalanced(*key));
+        }
+        if matches!(account.owner, Owner::Cap(_)) {
+            audit.caps += 1;
+            continue;
+        }
+        audit.purchases += 1;
+        audit.totals.credited += u128::from(account.credited.get());
+        audit.totals.debited += u128::from(account.debited.get());
+        audit.totals.balance += u128::from(account.balance.get());
+        audit.totals.reserved += u128::from(account.reserved.get());
+        audit.totals.owed += u128::from(account.owed.get());
     }
-
-    fn load(&self, book: &mut Book, operation: &Operation) {
-        let mut needs = operation.needs();
-        if let Some(token_id) = needs.token {
-            let account = self.root_of(token_id);
-            let revoked_at = self.revoked.contains(&token_id).then_some(0);
-            book.load_token(token_id, TokenRecord { revoked_at, account });
-            needs.accounts.extend(account);
-        }
-        for key in needs.accounts {
-            book.load_account(key, self.accounts.get(&key).cloned());
-        }
-        if let Some(id) = needs.reservation {
-            book.load_reservation(id, self.open.get(&id).cloned(), self.ended.get(&id).copied());
-        }
-        if let Some(key) = needs.claim {
-            book.load_claim(key, self.claims.get(&key).cloned());
-        }
-    }
-
-    fn write(&mut self, changes: Changes) {
-        for (key, account) in changes.accounts {
-            put(&mut self.accounts, key, account);
-        }
-        for (id, reservation) in changes.open {
-            put(&mut self.open, id, reservation);
-        }
-        for (key, claim) in changes.claims {
-            put(&mut self.claims, key, claim);
-        }
-        self.revoked.extend(changes.tokens.into_iter().map(|(id, _)| id));
-        for entry in &changes.journal {
-            if let (EntryKind::Ended { handle, .. }, Some(ending)) = (&entry.kind, entry.ending()) {
-                self.ended.insert(handle.id, ending);
-            }
-        }
-        self.journal.extend(changes.journal);
-    }
-
-    fn holding(&self, token_id: TokenId) -> Option<Holding> {
-        let root = self.root_of(token_id)?;
-        let open = self.open.values().filter(|reservation| reservation.handle.accounts[0] == root);
-        let caps = self.accounts.iter().filter(|(_, account)| account.owner == Owner::Cap(root));
-        Some(Holding {
-            account: self.accounts[&root].clone(),
-            open: open.cloned().collect(),
-            caps: caps.map(|(key, account)| (*key, account.clone())).collect(),
-        })
-    }
-
-    /// Counts and adds up; of what can be wrong it only sees the plainest.
-    fn audit(&self) -> Audit {
-        let mut audit = Audit { open: self.open.len() as u64, ..Audit::default() };
-        for (key, account) in &self.accounts {
-            if !account.is_balanced() {
-                audit.breaches.push(Breach::Unbalanced(*key));
-            }
-            if matches!(account.owner, Owner::Cap(_)) {
-                audit.caps += 1;
-                continue;
-            }
-            audit.purchases += 1;
-            audit.totals.credited += u128::from(account.credited.get());
-            audit.totals.debited += u128::from(account.debited.get());
-            audit.totals.balance += u128::from(account.balance.get());
-            audit.totals.reserved += u128::from(account.reserved.get());
-            audit.totals.owed += u128::from(account.owed.get());
-        }
-        audit
-    }
-}
-
-fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, key: K, row: Option<V>) {
-    match row {
-        Some(row) => rows.insert(key, row),
-        None => rows.remove(&key),
-    };
+    audit
 }
 
 fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, StoreError>> {
@@ -228,7 +151,7 @@ impl Ledger for SlippingLedger {
     }
 
     fn check_invariants(&self) -> BoxFuture<'_, Result<Audit, StoreError>> {
-        let mut audit = self.rows.lock().unwrap().audit();
+        let mut audit = audit(&self.rows.lock().unwrap());
         if self.slips(Slip::AddsUpIn64Bits) {
             audit.totals.credited = audit.totals.credited.min(u128::from(u64::MAX >> 1));
         }

@@ -15,7 +15,6 @@ mod gauge;
 mod node;
 mod page;
 mod process;
-mod rows;
 mod settlements;
 mod slip;
 mod store;

@@ -4,7 +4,6 @@
 use crate::{
     dice::Dice,
     pause,
-    rows::Rows,
     slip::Slip,
     story::{self, Story},
 };
@@ -26,6 +25,7 @@ use std::{
     },
     task::Poll,
 };
+use testkit::ledger::Rows;
 
 /// How often the store's own side of the line asks again for a step whose outcome is unknown.
 const TRIES_MAX: u32 = 2;

@@ -1,4 +1,5 @@
-//! The rows of the simulated store: what survives every crash.
+//! The rows of a ledger in memory, for stores that fail on purpose: the state machine is loaded from them and written
+//! back to them.
 
 use l402::TokenId;
 use l402_paywall::ledger::{
@@ -8,14 +9,20 @@ use l402_paywall::ledger::{
 use std::collections::BTreeMap;
 
 /// Everything that is written down.
-#[derive(Clone, Default)]
-pub(crate) struct Rows {
-    pub(crate) accounts: BTreeMap<AccountKey, Account>,
-    pub(crate) open: BTreeMap<ReservationId, Reservation>,
-    pub(crate) ended: BTreeMap<ReservationId, Ending>,
-    pub(crate) revoked: Vec<TokenId>,
-    pub(crate) claims: BTreeMap<[u8; 32], ClaimRecord>,
-    pub(crate) journal: Vec<Entry>,
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// Balances.
+    pub accounts: BTreeMap<AccountKey, Account>,
+    /// Reservations that are open.
+    pub open: BTreeMap<ReservationId, Reservation>,
+    /// How reservations ended.
+    pub ended: BTreeMap<ReservationId, Ending>,
+    /// Tokens that were revoked, in that order.
+    pub revoked: Vec<TokenId>,
+    /// Requests with an `Idempotency-Key`.
+    pub claims: BTreeMap<[u8; 32], ClaimRecord>,
+    /// What changed for good.
+    pub journal: Vec<Entry>,
 }
 
 /// What an account should hold, as the journal and the open reservations say.
@@ -29,7 +36,7 @@ struct Due {
 
 impl Rows {
     /// Loads what is not in the book yet.
-    pub(crate) fn load(&self, book: &mut Book, needs: &Needs) {
+    pub fn load(&self, book: &mut Book, needs: &Needs) {
         let missing = book.missing(needs);
         let mut accounts = missing.accounts;
         if let Some(token_id) = missing.token {
@@ -50,7 +57,7 @@ impl Rows {
     }
 
     /// Writes everything down that a transaction changed.
-    pub(crate) fn write(&mut self, changes: Changes) {
+    pub fn write(&mut self, changes: Changes) {
         for (key, account) in changes.accounts {
             put(&mut self.accounts, key, account);
         }
@@ -71,17 +78,20 @@ impl Rows {
         self.journal.extend(changes.journal);
     }
 
-    pub(crate) fn overdue(&self, until: u64, max: usize) -> Vec<Handle> {
+    /// Reservations whose deadline has passed, the oldest first.
+    pub fn overdue(&self, until: u64, max: usize) -> Vec<Handle> {
         let mut overdue: Vec<_> = self.open.values().filter(|open| open.deadline <= until).collect();
         overdue.sort_by_key(|open| (open.deadline, open.handle.id));
         overdue.into_iter().map(|open| open.handle.clone()).take(max).collect()
     }
 
-    pub(crate) fn forget_claims(&mut self, now: u64) {
+    /// Forgets claims that have expired.
+    pub fn forget_claims(&mut self, now: u64) {
         self.claims.retain(|_, claim| claim.state == ClaimState::InFlight || claim.expires_at > now);
     }
 
-    pub(crate) fn holding(&self, token_id: TokenId) -> Option<Holding> {
+    /// What a token has.
+    pub fn holding(&self, token_id: TokenId) -> Option<Holding> {
         let root = self.root_of(token_id)?;
         let open = self.open.values().filter(|open| open.handle.accounts.first() == Some(&root));
         let caps = self.accounts.iter().filter(|(_, account)| account.owner == Owner::Cap(root));
@@ -93,7 +103,7 @@ impl Rows {
     }
 
     /// Looks whether every unit is where the journal and the open reservations say that it is.
-    pub(crate) fn audit(&self) -> Audit {
+    pub fn audit(&self) -> Audit {
         let mut audit = Audit { open: self.open.len() as u64, ..Audit::default() };
         let due = self.due(&mut audit.breaches);
         for (key, account) in &self.accounts {
@@ -147,7 +157,8 @@ impl Rows {
         due
     }
 
-    fn root_of(&self, token_id: TokenId) -> Option<AccountKey> {
+    /// The account of a token's purchase.
+    pub fn root_of(&self, token_id: TokenId) -> Option<AccountKey> {
         let is_own = |account: &Account| matches!(&account.owner, Owner::Purchase { token_id: own, .. } if *own == token_id);
         self.accounts.iter().find(|(_, account)| is_own(account)).map(|(key, _)| *key)
     }
