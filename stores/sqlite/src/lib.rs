@@ -58,8 +58,9 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file for a gateway, or makes it where there is none; its folder has to exist. Only its owner can read it
     /// then, and one that others can read is refused. So is one that another gateway has open
-    /// ([`StoreError::InUse`]): a file beside it, ending in `.lock`, is locked as long as this is. That one stays, and where
-    /// it is there without the ledger, none is made ([`StoreError::Gone`]). A file that is not the one that was open last is
+    /// ([`StoreError::InUse`]): a file beside it, ending in `.lock`, is locked as long as this is. That one stays, with a
+    /// line that says which file the ledger was, and where that line is there without the ledger, none is made
+    /// ([`StoreError::Gone`]). A file that is not the one that was open last is
     /// read through first, which takes some 15 seconds for a million purchases, and refused where a unit is not where it
     /// belongs ([`StoreError::Damaged`]).
     pub fn open(path: &Path) -> Result<Self, StoreError> {
@@ -67,16 +68,12 @@ impl SqliteStore {
     }
 
     fn open_alone(path: &Path) -> Result<Self, StoreError> {
-        let (was_there, is_new) = (Lock::was_taken(path), !path.exists());
         let lock = Lock::take(path)?;
-        if was_there && is_new {
+        let is_new = !path.exists();
+        if is_new && Self::was_open_before(path)? {
             return Err(StoreError::Gone(path.to_owned()));
         }
-        let writing = file::open(path).inspect_err(|_| {
-            if !path.exists() {
-                Lock::forget(path); // there is nothing yet that could be gone
-            }
-        })?;
+        let writing = file::open(path)?;
         let mark = file::mark(path, &writing)?;
         let is_other_file = !is_new && !lock.knows(&mark);
         if is_other_file {
@@ -85,6 +82,11 @@ impl SqliteStore {
         let writer = Writer::start(path, writing)?;
         lock.note(&mark).map_err(|error| file::open_error(path, &error))?;
         Ok(Self { pool: Arc::new(Pool::new(path)), writer, _lock: Some(lock), is_other_file })
+    }
+
+    /// Whether a gateway has ever had the file with this path open, whether or not it is still there.
+    pub fn was_open_before(path: &Path) -> Result<bool, StoreError> {
+        Lock::was_noted(path).map_err(|error| file::open_error(path, &error))
     }
 
     /// Whether the file is not the one that a gateway had open before, or an older state of it: a copy that was put there.

@@ -1,7 +1,7 @@
 //! One gateway per file. The lock is on a file beside the database: on the database itself are SQLite's own locks, which
 //! go when any descriptor of it is closed (<https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>).
 
-use crate::file::beside;
+use crate::file::{beside, open_error};
 use l402_paywall::StoreError;
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -27,21 +27,24 @@ pub(super) struct Mark {
 }
 
 impl Lock {
-    /// Whether a gateway has ever had this ledger open.
-    pub(super) fn was_taken(path: &Path) -> bool {
-        beside(path, ".lock").exists()
+    /// Whether a gateway has ever had this ledger open: what it noted is there. A file without a word was left by one that
+    /// ended before it had made the ledger.
+    pub(super) fn was_noted(path: &Path) -> io::Result<bool> {
+        match std::fs::metadata(beside(path, ".lock")) {
+            Ok(metadata) => Ok(metadata.len() > 0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        let failed =
-            |error: &io::Error| StoreError::Open { path: path.to_owned(), reason: error.to_string() };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(beside(path, ".lock")).map_err(|error| failed(&error))?;
+        let file = options.open(beside(path, ".lock")).map_err(|error| open_error(path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(failed(&error)),
+            Err(TryLockError::Error(error)) => Err(open_error(path, &error)),
         }
     }
 
@@ -56,14 +59,10 @@ impl Lock {
     /// Notes which file is served from now on.
     pub(super) fn note(&self, mark: &Mark) -> io::Result<()> {
         let text = format!("{} {} {}\n", mark.device, mark.inode, mark.lines);
-        self.0.set_len(0)?;
+        // In this order it is never empty again.
         self.0.write_all_at(text.as_bytes(), 0)?;
+        self.0.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))?;
         self.0.sync_all()
-    }
-
-    /// Leaves no trace: the ledger was never made.
-    pub(super) fn forget(path: &Path) {
-        let _ = std::fs::remove_file(beside(path, ".lock")); // whoever cannot remove it is told that it is there
     }
 }
 

@@ -12,13 +12,16 @@ use std::{
     collections::HashSet,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 /// Where the child writes; without it, the child does nothing.
 const LEDGER: &str = "L402_STORE_TEST_METERED_LEDGER";
 const ROUNDS: u64 = 12;
 const CALLERS: u64 = 8;
+/// Children that are killed while they start, each a little later than the one before.
+const BEGINNINGS: u8 = 40;
 /// Units per purchase; more than are ever spent.
 const PACK: u32 = 1_000_000;
 
@@ -68,14 +71,18 @@ fn say(word: &str, number: u64) {
     writeln!(out, "{word} {number}").and_then(|()| out.flush()).expect("somebody listens");
 }
 
-/// Runs the child until it has said so much, kills it, and tells what it had said: reserved, and of those settled.
-fn killed(path: &Path, lines: usize) -> (HashSet<u64>, HashSet<u64>) {
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
+fn child(path: &Path) -> Child {
+    Command::new(std::env::current_exe().expect("this program"))
         .args(["--ignored", "--exact", "ledger_crash::a_child_that_serves_until_it_is_killed", "--nocapture"])
         .env(LEDGER, path)
         .stdout(Stdio::piped())
         .spawn()
-        .expect("a child");
+        .expect("a child")
+}
+
+/// Runs the child until it has said so much, kills it, and tells what it had said: reserved, and of those settled.
+fn killed(path: &Path, lines: usize) -> (HashSet<u64>, HashSet<u64>) {
+    let mut child = child(path);
     let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut heard: Vec<String> = Vec::new();
     while heard.len() <= lines {
@@ -91,6 +98,20 @@ fn killed(path: &Path, lines: usize) -> (HashSet<u64>, HashSet<u64>) {
         numbers.map(|(_, number)| number.parse().expect("a number")).collect::<HashSet<u64>>()
     };
     (numbers("reserved"), numbers("settled"))
+}
+
+#[test]
+fn a_gateway_killed_while_it_makes_the_ledger_can_start_again() {
+    for moment in 0..BEGINNINGS {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = ledger(&folder);
+        let mut child = child(&path);
+        // From before the first file is there until after the first steps.
+        std::thread::sleep(Duration::from_micros(u64::from(moment) * 600));
+        child.kill().expect("a child of this process");
+        child.wait().expect("an end");
+        assert_eq!(audit(&open(&path)).breaches, [], "moment {moment}");
+    }
 }
 
 #[test]

@@ -47,6 +47,17 @@ fn a_ledger_that_is_gone_is_not_made_anew() {
     drop(open(&path));
 }
 
+/// The lock is taken before the ledger is made, so that two gateways never make it at once.
+#[test]
+fn a_gateway_that_died_before_it_made_the_ledger_is_in_no_ones_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = ledger(&folder);
+    fs::write(folder.path().join("ledger.sqlite.lock"), "").expect("written");
+    assert_eq!(SqliteStore::was_open_before(&path), Ok(false));
+    drop(open(&path));
+    assert_eq!(SqliteStore::was_open_before(&path), Ok(true));
+}
+
 #[test]
 fn a_command_beside_makes_no_file() {
     let folder = tempfile::tempdir().expect("a folder");

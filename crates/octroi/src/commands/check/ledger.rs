@@ -6,6 +6,7 @@ use crate::{
 };
 use l402_paywall::{Place, StoreError};
 use l402_store_postgres::PostgresStore;
+use l402_store_sqlite::SqliteStore;
 use std::{fs, io, os::unix::fs::MetadataExt as _};
 
 /// What is found, in words. The file is not opened: opening it brings it to this version's schema, after which an older
@@ -33,7 +34,7 @@ fn look_at_file(config: &Config) -> Result<String, LedgerError> {
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if path.with_extension("sqlite.lock").exists() {
+            if SqliteStore::was_open_before(&path)? {
                 return Err(StoreError::Gone(path).into());
             }
             return Ok(format!("{} is made on first start", path.display()));
