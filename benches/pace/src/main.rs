@@ -5,27 +5,40 @@
 //! The requests are a Poisson process: the time from one to the next is exponentially distributed. Whichever connection is
 //! free takes the next one; only when none is, a request is late, and counted from the moment it was due. Any answer but a
 //! 200 ends the run.
+//!
+//! One thread does it all: it shares the processors with what it measures, and a thread for each connection took three
+//! times as much of them.
 
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
+mod connection;
+
+use connection::Connection;
+use rustix::{
+    buffer::spare_capacity,
+    event::{Timespec, epoll},
+};
 use std::{
-    env,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
+    env, io,
+    os::fd::OwnedFd,
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
 
 const WARM_UP: Duration = Duration::from_secs(1);
-const STACK_BYTES: usize = 128 << 10;
 
-/// What all connections share.
+/// How long an answer may take before the run is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 struct Load {
-    address: String,
-    request: Vec<u8>,
-    arrivals: Mutex<Arrivals>,
+    connections: Vec<Connection>,
+    /// Which of them wait for nothing.
+    free: Vec<usize>,
+    /// When the last of them that was not free became so; a request that was due earlier had to wait for it.
+    freed_at: Instant,
+    arrivals: Arrivals,
+    ready: OwnedFd,
+    took: Vec<Duration>,
     start: Instant,
     end: Instant,
 }
@@ -37,6 +50,9 @@ struct Arrivals {
     next: Instant,
     dice: Dice,
 }
+
+/// xorshift64 (Marsaglia, 2003): good enough for waiting times.
+struct Dice(u64);
 
 fn main() -> ExitCode {
     match measure() {
@@ -58,22 +74,8 @@ fn measure() -> io::Result<()> {
     let (connections, rate, seconds) = (number(connections)?, number(rate)?, number(seconds)?);
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n").into_bytes();
-    let start = Instant::now() + WARM_UP;
-    let end = start + Duration::from_secs(seconds.into());
-    let arrivals =
-        Arrivals { gap: 1.0 / f64::from(rate), next: Instant::now(), dice: Dice(0x9e37_79b9_7f4a_7c15) };
-    let arrivals = Mutex::new(arrivals);
-    let load = Arc::new(Load { address: address.clone(), request, arrivals, start, end });
-    let threads: Vec<_> = (0..connections)
-        .map(|_| {
-            let load = Arc::clone(&load);
-            thread::Builder::new().stack_size(STACK_BYTES).spawn(move || load.ask())
-        })
-        .collect::<io::Result<_>>()?;
-    let mut took = Vec::new();
-    for thread in threads {
-        took.extend(thread.join().map_err(|_| io::Error::other("a connection's thread ended badly"))??);
-    }
+    let mut took =
+        Load::new(address, connections, rate, Duration::from_secs(seconds.into()))?.run(&request)?;
     took.sort_unstable();
     let at =
         |share: usize| took.get(took.len() * share / 100).map_or(f64::NAN, |took| took.as_secs_f64() * 1e3);
@@ -82,64 +84,82 @@ fn measure() -> io::Result<()> {
 }
 
 impl Load {
-    /// One connection; returns what its requests took.
-    fn ask(&self) -> io::Result<Vec<Duration>> {
-        let stream = TcpStream::connect(&self.address)?;
-        stream.set_nodelay(true)?;
-        let mut answers = BufReader::new(stream.try_clone()?);
-        let (mut stream, mut scratch, mut took) = (stream, Vec::new(), Vec::new());
+    fn new(address: &str, count: u32, rate: u32, during: Duration) -> io::Result<Self> {
+        let ready = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let connections = (0..count).map(|_| Connection::open(address)).collect::<io::Result<Vec<_>>>()?;
+        for (number, connection) in connections.iter().enumerate() {
+            let name = epoll::EventData::new_u64(number as u64);
+            epoll::add(&ready, connection, name, epoll::EventFlags::IN)?;
+        }
+        let now = Instant::now();
+        Ok(Self {
+            free: (0..connections.len()).collect(),
+            connections,
+            freed_at: now,
+            arrivals: Arrivals { gap: 1.0 / f64::from(rate), next: now, dice: Dice(0x9e37_79b9_7f4a_7c15) },
+            ready,
+            took: Vec::new(),
+            start: now + WARM_UP,
+            end: now + WARM_UP + during,
+        })
+    }
+
+    /// Returns what the requests took that count.
+    fn run(mut self, request: &[u8]) -> io::Result<Vec<Duration>> {
+        let mut events = Vec::with_capacity(self.connections.len());
         loop {
-            let due = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if due >= self.end {
-                return Ok(took);
+            self.ask(request)?;
+            let is_over = self.arrivals.next >= self.end;
+            if is_over && self.free.len() == self.connections.len() {
+                return Ok(self.took);
             }
-            let wait = due.saturating_duration_since(Instant::now());
-            thread::sleep(wait);
-            // That the thread woke up late is not the server's doing; that all connections were busy is.
-            let from = if wait.is_zero() { due } else { Instant::now() };
-            stream.write_all(&self.request)?;
-            read_answer(&mut answers, &mut scratch)?;
-            if due >= self.start {
-                took.push(from.elapsed());
+            let is_waiting = is_over || self.free.is_empty();
+            let until = self.arrivals.next.saturating_duration_since(Instant::now());
+            let wait = if is_waiting { PATIENCE } else { until };
+            let wait = Timespec::try_from(wait).map_err(io::Error::other)?;
+            epoll::wait(&self.ready, spare_capacity(&mut events), Some(&wait))?;
+            if is_waiting && events.is_empty() {
+                return Err(io::Error::other(format!("no answer in {} seconds", PATIENCE.as_secs())));
+            }
+            for event in events.drain(..) {
+                self.hear(event.data.u64() as usize)?;
             }
         }
+    }
+
+    /// Sends what is due, as far as connections are free.
+    fn ask(&mut self, request: &[u8]) -> io::Result<()> {
+        loop {
+            let (due, now) = (self.arrivals.next, Instant::now());
+            if due > now || due >= self.end {
+                return Ok(());
+            }
+            let Some(number) = self.free.pop() else { return Ok(()) };
+            self.arrivals.step();
+            // That this thread was late is not the server's doing; that all connections were busy is.
+            let from = if due < self.freed_at { due } else { now };
+            self.connections[number].ask(request, from, due >= self.start)?;
+        }
+    }
+
+    fn hear(&mut self, number: usize) -> io::Result<()> {
+        let Some(answered) = self.connections[number].hear()? else { return Ok(()) };
+        if answered.counts {
+            self.took.push(answered.took);
+        }
+        if self.free.is_empty() {
+            self.freed_at = Instant::now();
+        }
+        self.free.push(number);
+        Ok(())
     }
 }
 
 impl Arrivals {
-    fn take(&mut self) -> Instant {
-        let due = self.next;
+    fn step(&mut self) {
         self.next += Duration::from_secs_f64(self.gap * self.dice.exponential());
-        due
     }
 }
-
-/// Reads one answer, which has to be a 200 with a length.
-fn read_answer(answers: &mut BufReader<TcpStream>, scratch: &mut Vec<u8>) -> io::Result<()> {
-    let mut length = None;
-    for line in 0.. {
-        scratch.clear();
-        answers.read_until(b'\n', scratch)?;
-        let text = String::from_utf8_lossy(scratch);
-        let text = text.trim_end();
-        if line == 0 && !text.starts_with("HTTP/1.1 200") {
-            return Err(io::Error::other(format!("answered {text:?}")));
-        }
-        if text.is_empty() {
-            break;
-        }
-        if let Some((name, value)) = text.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().ok();
-        }
-    }
-    scratch.resize(length.ok_or_else(|| io::Error::other("an answer without a length"))?, 0);
-    answers.read_exact(scratch)
-}
-
-/// xorshift64 (Marsaglia, 2003): good enough for waiting times.
-struct Dice(u64);
 
 impl Dice {
     /// Exponentially distributed with mean 1.
