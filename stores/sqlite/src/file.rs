@@ -1,6 +1,5 @@
 //! The file: made, recognised, brought up to the present schema, and set up for writing.
 
-use crate::lock::Mark;
 use l402_paywall::{Place, StoreError};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
 use std::{
@@ -67,14 +66,6 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
     migrate(&mut connection).map_err(|error| sql_error(path, &error))?;
     check_tables(&connection)?;
     Ok(connection)
-}
-
-/// What is noted of the file while it is served.
-pub(super) fn mark(path: &Path, connection: &Connection) -> Result<Mark, StoreError> {
-    let lines =
-        connection.query_row("SELECT coalesce(max(line), 0) FROM journal", [], |row| row.get::<_, i64>(0));
-    let lines = lines.map_err(|error| sql_error(path, &error))?.unsigned_abs();
-    Mark::of(path, lines).map_err(|error| open_error(path, &error))
 }
 
 /// A connection for reading only.

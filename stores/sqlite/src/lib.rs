@@ -11,7 +11,8 @@
 //! - Nothing is read ahead and nothing is counted at the start: a file with a million balances opens like an empty one.
 //! - One gateway has the file open. Commands may read and write it at the same time ([`SqliteStore::open_beside`]); rows
 //!   are remembered from one transaction to the next only while nobody else has written.
-//! - Which file it was is noted beside it. Another one, such as a restored copy, is looked through before it is used.
+//! - Which file it was, and how far it had come, is noted beside it. Another one, such as a restored copy, is looked
+//!   through before it is used.
 //! - The schema only ever goes forward; a file of a newer version is refused, and so is anything that is not ours.
 //!
 //! It is not for several gateways at once, nor for network file systems: SQLite's log needs shared memory.
@@ -22,6 +23,7 @@ mod file;
 mod ledger;
 mod lock;
 mod log;
+mod mark;
 mod pool;
 mod reads;
 mod row;
@@ -37,6 +39,7 @@ use l402::PaymentHash;
 use l402_lightning::{BoxFuture, Settlement};
 use l402_paywall::{FeedPosition, SettlementStore, SettlementTotals, StoreError};
 use lock::Lock;
+use mark::Mark;
 use pool::Pool;
 use settlements::Record;
 use std::{fmt, future::ready, path::Path, sync::Arc};
@@ -51,7 +54,7 @@ pub struct SqliteStore {
     // gateway may come.
     pool: Arc<Pool>,
     writer: Writer,
-    _lock: Option<Lock>,
+    _lock: Option<Arc<Lock>>,
     is_other_file: bool,
 }
 
@@ -60,28 +63,30 @@ impl SqliteStore {
     /// then, and one that others can read is refused. So is one that another gateway has open
     /// ([`StoreError::InUse`]): a file beside it, ending in `.lock`, is locked as long as this is. That one stays, with a
     /// line that says which file the ledger was, and where that line is there without the ledger, none is made
-    /// ([`StoreError::Gone`]). A file that is not the one that was open last is
-    /// read through first, which takes some 15 seconds for a million purchases, and refused where a unit is not where it
-    /// belongs ([`StoreError::Damaged`]).
+    /// ([`StoreError::Gone`]). A file that is not the one that was open last is read through first, which takes some 15
+    /// seconds for a million purchases, and refused where a unit is not where it belongs ([`StoreError::Damaged`]).
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Self::open_alone(path).map_err(|error| at(path, error))
     }
 
     fn open_alone(path: &Path) -> Result<Self, StoreError> {
-        let lock = Lock::take(path)?;
+        let lock = Arc::new(Lock::take(path)?);
         let is_new = !path.exists();
         if is_new && Self::was_open_before(path)? {
             return Err(StoreError::Gone(path.to_owned()));
         }
         let writing = file::open(path)?;
-        let mark = file::mark(path, &writing)?;
-        let is_other_file = !is_new && !lock.knows(&mark);
-        if is_other_file {
+        let is_known = match lock.noted() {
+            Some(noted) => noted.is_of(path, &writing).map_err(Trouble::on_reading)?,
+            None => is_new,
+        };
+        if !is_known {
             audit::look_through(&writing).map_err(Trouble::on_reading)?;
         }
-        let writer = Writer::start(path, writing)?;
+        let mark = Mark::of(path, &writing).map_err(Trouble::on_reading)?;
         lock.note(&mark).map_err(|error| file::open_error(path, &error))?;
-        Ok(Self { pool: Arc::new(Pool::new(path)), writer, _lock: Some(lock), is_other_file })
+        let writer = Writer::start(path, writing, Arc::clone(&lock))?;
+        Ok(Self { pool: Arc::new(Pool::new(path)), writer, _lock: Some(lock), is_other_file: !is_known })
     }
 
     /// Whether a gateway has ever had the file with this path open, whether or not it is still there.

@@ -6,12 +6,14 @@
 
 use crate::{
     file::{self, reason},
+    lock::Lock,
+    mark::Mark,
     writer::Fault,
 };
 use l402_paywall::StoreError;
 use rusqlite::Connection;
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -28,6 +30,8 @@ const FOLD_PAGES: u32 = 4_096;
 const PASSES: usize = 2;
 
 pub(super) struct Log {
+    path: PathBuf,
+    lock: Arc<Lock>,
     /// Pages in the log at the last commit.
     pages: Arc<AtomicU32>,
     /// What they were when folding was last asked for.
@@ -41,7 +45,12 @@ pub(super) struct Log {
 
 impl Log {
     /// Watches the log of the writer's connection.
-    pub(super) fn watch(path: &Path, writing: &mut Connection, fault: &Fault) -> Result<Self, StoreError> {
+    pub(super) fn watch(
+        path: &Path,
+        writing: &mut Connection,
+        lock: Arc<Lock>,
+        fault: &Fault,
+    ) -> Result<Self, StoreError> {
         let pages = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&pages);
         let failed = |reason: String| StoreError::Open { path: path.to_owned(), reason };
@@ -57,13 +66,21 @@ impl Log {
         let thread = std::thread::Builder::new().name("ledger log".into());
         let thread = thread.spawn(move || run(&connection, &received, &done, &fault));
         let thread = thread.map_err(|error| failed(error.to_string()))?;
-        Ok(Self { pages, asked_at: 0, is_nearly_folded, orders: Some(orders), thread: Some(thread) })
+        let (path, orders, thread) = (path.to_owned(), Some(orders), Some(thread));
+        Ok(Self { path, lock, pages, asked_at: 0, is_nearly_folded, orders, thread })
+    }
+
+    /// Notes how far the ledger has come.
+    pub(super) fn note(&self, writing: &Connection) {
+        // One that cannot be noted or read again is only looked through at the next start.
+        let _ = Mark::of(&self.path, writing).map(|mark| self.lock.note(&mark));
     }
 
     /// To be called after commits, when nobody waits for one.
     pub(super) fn look_after(&mut self, writing: &Connection) -> rusqlite::Result<()> {
         if self.is_nearly_folded.swap(false, Ordering::Acquire) {
             fold(writing)?;
+            self.note(writing);
         }
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < self.asked_at {

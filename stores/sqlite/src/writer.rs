@@ -1,6 +1,7 @@
 //! The one thread that writes: everything that waits goes into one transaction, and is answered after its commit.
 
 use crate::{
+    lock::Lock,
     log::Log,
     settlements::{self, Record},
     sheet::Sheet,
@@ -74,9 +75,13 @@ struct Group<'w> {
 
 impl Writer {
     /// Writes for a gateway, and looks after the log.
-    pub(super) fn start(path: &Path, mut connection: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        path: &Path,
+        mut connection: Connection,
+        lock: Arc<Lock>,
+    ) -> Result<Self, StoreError> {
         let fault = Fault::default();
-        let log = Log::watch(path, &mut connection, &fault)?;
+        let log = Log::watch(path, &mut connection, lock, &fault)?;
         Self::run(path, connection, Some(log), fault)
     }
 
@@ -120,7 +125,10 @@ impl Writer {
         let thread = std::thread::Builder::new().name("ledger".into());
         let thread = thread.spawn(move || {
             serve(&mut connection, &waiting, log.as_mut(), &own);
-            drop(log); // so that the last connection to close is this one, which folds what is left
+            if let Some(log) = log {
+                log.note(&connection);
+                drop(log); // so that the last connection to close is this one, which folds what is left
+            }
         });
         let thread =
             thread.map_err(|error| StoreError::Open { path: path.to_owned(), reason: error.to_string() })?;

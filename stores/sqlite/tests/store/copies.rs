@@ -70,6 +70,45 @@ fn an_older_state_of_the_same_file_is_noticed() {
     assert!(open(&path).is_other_file());
 }
 
+/// As `cp` puts it there: the file stays the same.
+#[test]
+fn a_copy_that_was_made_while_it_was_served_is_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = ledger(&folder);
+    let aside = folder.path().join("copy.sqlite");
+    let store = open(&path);
+    spend(&store, 1);
+    copy(&path, &aside);
+    spend(&store, 2);
+    drop(store);
+    fs::write(&path, fs::read(&aside).expect("bytes")).expect("written over");
+    assert!(open(&path).is_other_file());
+    assert!(!open(&path).is_other_file(), "by now it is the one");
+}
+
+/// Its journal is longer than the one that was there.
+#[test]
+fn another_ledger_that_is_written_over_this_one_is_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, other) = (ledger(&folder), folder.path().join("other.sqlite"));
+    spend(&open(&path), 1);
+    let store = open(&other);
+    (2..9).for_each(|number| spend(&store, number));
+    drop(store);
+    fs::write(&path, fs::read(&other).expect("bytes")).expect("written over");
+    assert!(open(&path).is_other_file());
+}
+
+/// A command may write while no gateway runs.
+#[test]
+fn what_a_command_wrote_makes_it_no_other_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = ledger(&folder);
+    drop(open(&path));
+    spend(&SqliteStore::open_beside(&path).expect("beside"), 1);
+    assert!(!open(&path).is_other_file());
+}
+
 #[test]
 fn a_copy_whose_units_are_not_where_they_belong_is_refused_and_named() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -9,6 +9,7 @@ use l402_paywall::{
     StoreError,
     ledger::{Audit, Breach, Effect, Ledger, Operation},
 };
+use l402_store_sqlite::SqliteStore;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,11 @@ fn edit(path: &Path, sql: &str) {
     connection.execute_batch(sql).expect(sql);
 }
 
+/// As a command opens it: a gateway would refuse a file whose last line is gone.
+fn beside(path: &Path) -> SqliteStore {
+    SqliteStore::open_beside(path).expect("a store")
+}
+
 /// What is found after an edit of a purchase's row (`{}` stands for its name).
 fn found(sql: &str, number: u64) -> Vec<Breach> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -42,7 +48,7 @@ fn found(sql: &str, number: u64) -> Vec<Breach> {
     let hex = format!("{:?}", key(number));
     let hex = hex.trim_start_matches("AccountKey(").trim_end_matches(')');
     edit(&path, &sql.replace("{}", &format!("x'{hex}'")));
-    audit(&open(&path)).breaches
+    audit(&beside(&path)).breaches
 }
 
 #[test]
@@ -87,7 +93,7 @@ fn of_very_many_breaches_the_first_hundred_are_told() {
     book(&store, 0..300);
     drop(store);
     edit(&path, "UPDATE account SET balance = 0; DELETE FROM journal");
-    let Audit { purchases, breaches, totals, .. } = audit(&open(&path));
+    let Audit { purchases, breaches, totals, .. } = audit(&beside(&path));
     assert_eq!((purchases, breaches.len(), totals.credited, totals.balance), (300, 100, 6_000, 0));
 }
 
