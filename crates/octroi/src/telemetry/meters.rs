@@ -246,8 +246,10 @@ impl Meters {
                 let code = format!("{}xx", record.status / 100);
                 let labels = [("service", service.to_owned()), ("access", access.to_owned()), ("code", code)];
                 self.add("octroi_requests_total", &labels, 1);
-                if let Some(meters) = self.services.get(service) {
-                    meters.seconds.record(seconds);
+                match self.services.get(service) {
+                    Some(meters) => meters.seconds.record(seconds),
+                    // A reload has brought it.
+                    None => seconds_of(&self.recorder, service).record(seconds),
                 }
                 if access == "shadow" && record.reason != "served" {
                     self.add("octroi_shadowed_total", &[("service", service.to_owned())], 1);
@@ -319,8 +321,6 @@ impl ServiceMeters {
             let labels = [("service", service), ("access", access), ("code", "2xx")];
             recorder.register_counter(&key("octroi_requests_total", &labels), &PLACE)
         };
-        let seconds =
-            recorder.register_histogram(&key("octroi_request_seconds", &[("service", service)]), &PLACE);
         let units = |fate| {
             let labels = [("service", service), ("fate", fate)];
             recorder.register_counter(&key("octroi_units_total", &labels), &PLACE)
@@ -328,13 +328,19 @@ impl ServiceMeters {
         Self {
             paid: served("paid"),
             free: served("free"),
-            seconds,
+            seconds: seconds_of(recorder, service),
             sold: units("sold"),
             reserved: units("reserved"),
             charged: units("charged"),
             released: units("released"),
         }
     }
+}
+
+fn seconds_of(recorder: &PrometheusRecorder, service: &str) -> Histogram {
+    use metrics::Recorder as _;
+    let labels = vec![metrics::Label::new("service", service.to_owned())];
+    recorder.register_histogram(&metrics::Key::from_parts("octroi_request_seconds", labels), &PLACE)
 }
 
 impl std::fmt::Debug for Meters {
@@ -364,6 +370,22 @@ mod tests {
             bill: None,
             shadow_units: None,
             took: Duration::from_millis(3),
+        }
+    }
+
+    #[test]
+    fn a_service_that_a_reload_has_brought_is_counted_like_the_others() {
+        let meters = Meters::new(["weather"].into_iter());
+        for status in [200, 200, 502] {
+            meters.count(&Record { service: Some("tides"), ..record(Some("paid"), status, "served") });
+        }
+        let text = meters.render();
+        for line in [
+            r#"octroi_requests_total{service="tides",access="paid",code="2xx"} 2"#,
+            r#"octroi_requests_total{service="tides",access="paid",code="5xx"} 1"#,
+            r#"octroi_request_seconds_count{service="tides"} 3"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
     }
 
