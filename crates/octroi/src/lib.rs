@@ -15,3 +15,4 @@ pub mod ops;
 pub mod proxy;
 pub mod start;
 pub mod telemetry;
+mod waiting;

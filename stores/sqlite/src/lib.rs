@@ -39,7 +39,6 @@ use l402::PaymentHash;
 use l402_lightning::{BoxFuture, Settlement};
 use l402_paywall::{FeedPosition, SettlementStore, SettlementTotals, StoreError};
 use lock::Lock;
-use mark::Mark;
 use pool::Pool;
 use settlements::Record;
 use std::{fmt, future::ready, path::Path, sync::Arc};
@@ -83,8 +82,7 @@ impl SqliteStore {
         if !is_known {
             audit::look_through(&writing).map_err(Trouble::on_reading)?;
         }
-        let mark = Mark::of(path, &writing).map_err(Trouble::on_reading)?;
-        lock.note(&mark).map_err(|error| file::open_error(path, &error))?;
+        lock.note(&writing).map_err(Trouble::on_reading)?;
         let writer = Writer::start(path, writing, Arc::clone(&lock))?;
         Ok(Self { pool: Arc::new(Pool::new(path)), writer, _lock: Some(lock), is_other_file: !is_known })
     }

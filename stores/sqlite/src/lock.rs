@@ -4,13 +4,15 @@
 use crate::{
     file::{beside, open_error},
     mark::Mark,
+    trouble::Trouble,
 };
 use l402_paywall::StoreError;
+use rusqlite::Connection;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// A mark is shorter; whatever is longer is none.
@@ -18,7 +20,11 @@ const MARK_BYTES_MAX: u64 = 200;
 
 /// Held by the gateway as long as it has the ledger open. Goes with the process, however that ends.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub(super) struct Lock {
+    file: File,
+    /// The ledger beside it.
+    path: PathBuf,
+}
 
 impl Lock {
     /// Whether a gateway has ever had this ledger open: what it noted is there. A file without a word was left by one that
@@ -36,7 +42,7 @@ impl Lock {
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(beside(path, ".lock")).map_err(|error| open_error(path, &error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
+            Ok(()) => Ok(Self { file, path: path.to_owned() }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(open_error(path, &error)),
         }
@@ -45,23 +51,27 @@ impl Lock {
     /// What was noted last, where that can be read.
     pub(super) fn noted(&self) -> Option<Mark> {
         let mut text = String::new();
-        (&self.0).take(MARK_BYTES_MAX).read_to_string(&mut text).ok()?;
+        (&self.file).take(MARK_BYTES_MAX).read_to_string(&mut text).ok()?;
         Mark::parse(&text)
     }
 
     /// Notes which file is served, and how far it has come.
-    pub(super) fn note(&self, mark: &Mark) -> io::Result<()> {
-        let text = mark.to_string();
-        // In this order it is never empty again.
-        self.0.write_all_at(text.as_bytes(), 0)?;
-        self.0.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))?;
-        self.0.sync_all()
+    pub(super) fn note(&self, connection: &Connection) -> Result<(), Trouble> {
+        let text = Mark::of(&self.path, connection)?.to_string();
+        self.write(&text).map_err(|error| Trouble::Refused(open_error(&self.path, &error)))
+    }
+
+    /// In this order it is never empty again.
+    fn write(&self, text: &str) -> io::Result<()> {
+        self.file.write_all_at(text.as_bytes(), 0)?;
+        self.file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))?;
+        self.file.sync_all()
     }
 }
 
 impl Drop for Lock {
     /// A process that was just being started from here may still have a copy of the descriptor, which would hold it.
     fn drop(&mut self) {
-        let _ = self.0.unlock(); // closing it does the same a moment later
+        let _ = self.file.unlock(); // closing it does the same a moment later
     }
 }

@@ -7,13 +7,12 @@
 use crate::{
     file::{self, reason},
     lock::Lock,
-    mark::Mark,
     writer::Fault,
 };
 use l402_paywall::StoreError;
 use rusqlite::Connection;
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -30,7 +29,6 @@ const FOLD_PAGES: u32 = 4_096;
 const PASSES: usize = 2;
 
 pub(super) struct Log {
-    path: PathBuf,
     lock: Arc<Lock>,
     /// Pages in the log at the last commit.
     pages: Arc<AtomicU32>,
@@ -66,14 +64,14 @@ impl Log {
         let thread = std::thread::Builder::new().name("ledger log".into());
         let thread = thread.spawn(move || run(&connection, &received, &done, &fault));
         let thread = thread.map_err(|error| failed(error.to_string()))?;
-        let (path, orders, thread) = (path.to_owned(), Some(orders), Some(thread));
-        Ok(Self { path, lock, pages, asked_at: 0, is_nearly_folded, orders, thread })
+        let (orders, thread) = (Some(orders), Some(thread));
+        Ok(Self { lock, pages, asked_at: 0, is_nearly_folded, orders, thread })
     }
 
     /// Notes how far the ledger has come.
     pub(super) fn note(&self, writing: &Connection) {
         // One that cannot be noted or read again is only looked through at the next start.
-        let _ = Mark::of(&self.path, writing).map(|mark| self.lock.note(&mark));
+        let _ = self.lock.note(writing);
     }
 
     /// To be called after commits, when nobody waits for one.

@@ -113,17 +113,7 @@ impl Rows {
     fn audit(&self) -> Audit {
         let mut audit = Audit { open: self.open.len() as u64, ..Audit::default() };
         for (key, account) in &self.accounts {
-            match account.owner {
-                Owner::Purchase { .. } => {
-                    audit.purchases += 1;
-                    audit.totals.credited += u128::from(account.credited.get());
-                    audit.totals.debited += u128::from(account.debited.get());
-                    audit.totals.balance += u128::from(account.balance.get());
-                    audit.totals.reserved += u128::from(account.reserved.get());
-                    audit.totals.owed += u128::from(account.owed.get());
-                }
-                Owner::Cap(_) => audit.caps += 1,
-            }
+            audit.count(account);
             self.inspect(*key, account, &mut audit.breaches);
         }
         for reservation in self.open.values() {

@@ -137,4 +137,19 @@ pub enum Breach {
 impl Audit {
     /// Most breaches that are told.
     pub const BREACHES_MAX: usize = 100;
+
+    /// Counts an account, and adds up what it holds if it is a purchase: budgets hold nothing of their own.
+    pub fn count(&mut self, account: &Account) {
+        match account.owner {
+            Owner::Cap(_) => self.caps += 1,
+            Owner::Purchase { .. } => {
+                self.purchases += 1;
+                self.totals.credited += u128::from(account.credited.get());
+                self.totals.debited += u128::from(account.debited.get());
+                self.totals.balance += u128::from(account.balance.get());
+                self.totals.reserved += u128::from(account.reserved.get());
+                self.totals.owed += u128::from(account.owed.get());
+            }
+        }
+    }
 }

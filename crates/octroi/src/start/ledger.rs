@@ -1,10 +1,10 @@
 //! The store that the config names: balances on one side, settlements on the other, one database behind both.
 
-use super::{
-    keys::{KeysError, make_folder},
-    patience::patiently,
+use super::keys::{KeysError, make_folder};
+use crate::{
+    config::{Config, LedgerChoice, PostgresLedger},
+    waiting::Waiting,
 };
-use crate::config::{Config, LedgerChoice, PostgresLedger};
 use l402_paywall::{SettlementStore, StoreError, ledger::Ledger};
 use l402_store_postgres::PostgresStore;
 use l402_store_sqlite::SqliteStore;
@@ -13,9 +13,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-
-/// Whoever waits longer than this for the ledger wants to know that it goes on.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The file in the data folder.
 const LEDGER_FILE: &str = "ledger.sqlite";
@@ -57,17 +54,13 @@ impl LedgerError {
 /// Opens the store of a gateway that starts; makes it where there is none. A file that is not the one served last is looked
 /// through first, which may take minutes; the log tells that it goes on.
 pub fn open_stores(config: &Config) -> Result<Stores, LedgerError> {
-    let say = |waited: Duration| {
+    let _waiting = Waiting::and_saying(|waited: Duration| {
         tracing::info!(
             seconds = waited.as_secs(),
             "still opening the ledger; a file that is not the one served last is looked through, some 15 s for a million \
              purchases"
         );
-    };
-    patiently(PATIENCE, say, || open(config))
-}
-
-fn open(config: &Config) -> Result<Stores, LedgerError> {
+    });
     match &config.ledger {
         LedgerChoice::Sqlite => {
             // With the keys in a secret nothing has made it yet.

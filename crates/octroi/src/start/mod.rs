@@ -4,7 +4,6 @@
 mod keys;
 mod ledger;
 mod node;
-mod patience;
 mod till;
 
 pub use keys::{Found, KeysError, find_keys, open_keys, read_keys};

@@ -147,7 +147,6 @@ impl Reply {
     }
 }
 
-/// A `GET` for the usual host.
 /// Reads an answer as far as it comes: how many bytes, and what stands at its end, which is `None` for a proper one.
 pub(crate) async fn passed_until_end(mut body: Incoming) -> (usize, Option<hyper::Result<Frame<Bytes>>>) {
     let mut passed = 0;
@@ -159,6 +158,7 @@ pub(crate) async fn passed_until_end(mut body: Incoming) -> (usize, Option<hyper
     }
 }
 
+/// A `GET` for the usual host.
 pub(crate) fn get(path: &str) -> Request<Payload> {
     request(Method::GET, path, &[], Payload::empty())
 }

@@ -107,18 +107,7 @@ impl Rows {
         let mut audit = Audit { open: self.open.len() as u64, ..Audit::default() };
         let due = self.due(&mut audit.breaches);
         for (key, account) in &self.accounts {
-            match account.owner {
-                Owner::Cap(_) => audit.caps += 1,
-                Owner::Purchase { .. } => {
-                    let wide = |units: Units| u128::from(units.get());
-                    audit.purchases += 1;
-                    audit.totals.credited += wide(account.credited);
-                    audit.totals.debited += wide(account.debited);
-                    audit.totals.balance += wide(account.balance);
-                    audit.totals.reserved += wide(account.reserved);
-                    audit.totals.owed += wide(account.owed);
-                }
-            }
+            audit.count(account);
             let due = due.get(key);
             let says = |of: fn(&Due) -> u64, units: Units| due.map_or(0, of) == units.get();
             let holds = [

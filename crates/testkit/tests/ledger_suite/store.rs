@@ -79,16 +79,7 @@ fn audit(rows: &Rows) -> Audit {
         if !account.is_balanced() {
             audit.breaches.push(Breach::Unbalanced(*key));
         }
-        if matches!(account.owner, Owner::Cap(_)) {
-            audit.caps += 1;
-            continue;
-        }
-        audit.purchases += 1;
-        audit.totals.credited += u128::from(account.credited.get());
-        audit.totals.debited += u128::from(account.debited.get());
-        audit.totals.balance += u128::from(account.balance.get());
-        audit.totals.reserved += u128::from(account.reserved.get());
-        audit.totals.owed += u128::from(account.owed.get());
+        audit.count(account);
     }
     audit
 }

@@ -6,23 +6,7 @@ use l402_paywall::{
     ledger::{Audit, Breach},
 };
 use serde_json::{Value, json};
-use std::{fmt::Write as _, time::Duration};
-use tokio::time::{Instant, interval_at};
-
-/// Whoever waits longer than this wants to know that it goes on.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Waits, and says so from time to time.
-pub(super) async fn patiently<T>(work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    let mut tick = interval_at(Instant::now() + PATIENCE, PATIENCE);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            _ = tick.tick() => eprintln!("still reading the ledger"),
-        }
-    }
-}
+use std::fmt::Write as _;
 
 /// What was found, for people.
 pub(super) fn text(audit: &Audit, settled: &SettlementTotals) -> String {

@@ -12,6 +12,7 @@ use super::{
     presented::{read, token_id},
     say,
 };
+use crate::waiting::Waiting;
 use std::{
     io::{self, BufWriter},
     process::ExitCode,
@@ -59,8 +60,10 @@ enum Command {
 pub fn run(args: &Args) -> ExitCode {
     match &args.command {
         Command::Check { json, config } => beside::run(config, async |_, stores| {
-            check::patiently(stores.ledger.check_storage()).await?;
-            let audit = check::patiently(stores.ledger.check_invariants()).await?;
+            let waiting = Waiting::and_saying(|_| eprintln!("still reading the ledger"));
+            stores.ledger.check_storage().await?;
+            let audit = stores.ledger.check_invariants().await?;
+            drop(waiting);
             let settled = stores.settlements.totals().await?;
             say(&if *json { check::json(&audit, &settled) } else { check::text(&audit, &settled) });
             check::verdict(&audit)
